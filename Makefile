@@ -1,0 +1,44 @@
+# `make help` lists the targets. Everything runs in .venv, which `make install` creates.
+.DEFAULT_GOAL := help
+PYTHON ?= python3.11
+VENV := $(CURDIR)/.venv
+BIN := $(VENV)/bin
+export PATH := $(BIN):$(PATH)
+STAMP := $(VENV)/.installed
+
+.PHONY: help install demo test lint format bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## create .venv with the pinned packages
+
+$(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; install Python 3.11 or newer, or name yours: make PYTHON=python3 ..." >&2; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: install ## the whole pipeline on drawn images: data, 12 networks, report (minutes)
+	dvc repro
+	@echo
+	@harness compare mafn rmsin
+	@echo "Report: $(CURDIR)/reports/html/index.html"
+
+test: install ## the tests
+	pytest
+
+lint: install ## ruff and mypy
+	ruff check .
+	ruff format --check .
+	mypy
+
+format: install ## let ruff put things right
+	ruff check --fix .
+	ruff format .
+
+bench: install ## speed and memory, as ratios measured in one run
+	python -m benchmarks
+
+clean: ## remove what the pipeline made (not .venv)
+	rm -rf out reports/html .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,16 @@
+"""The one error that a user is meant to see."""
+
+
+class HarnessError(Exception):
+    """Bad input: one message that names the file, the value and the way out.
+
+    The command line prints it without a traceback and exits with code 2.
+    """
+
+
+def suggestion(name: str, known: list[str]) -> str:
+    """Return " Did you mean 'x'?" for the known name closest to `name`, or "" when none is close."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""

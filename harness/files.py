@@ -1,0 +1,71 @@
+"""Files that are there whole or not at all."""
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError
+
+
+@contextmanager
+def atomic_write(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` when the block ends without an error.
+
+    The file is flushed to disk before the rename, so that a crash leaves the old file or the new one.
+
+    Raises:
+        HarnessError: the file cannot be written (no space, no permission, a folder in its place).
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno in (
+            errno.ENOSPC,
+            errno.EDQUOT,
+            errno.EACCES,
+            errno.EROFS,
+            errno.EISDIR,
+            errno.ENOTDIR,
+            errno.EEXIST,
+        ):
+            raise HarnessError(
+                f"cannot write {path}: {os.strerror(error.errno)}; what was there is unchanged"
+            ) from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write `value` as indented JSON, atomically. NaN is refused: it is not JSON."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(
+            json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+        )
+
+
+def read_json(path: Path | str, made_by: str) -> Any:
+    """Read a JSON file.
+
+    Args:
+        path: the file.
+        made_by: the command that writes it, named in the error when the file is missing or damaged.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise HarnessError(f"{path} does not exist; `{made_by}` writes it") from None
+    except (ValueError, OSError) as error:
+        raise HarnessError(
+            f"{path} cannot be read as JSON ({error}); write it again with `{made_by}`"
+        ) from None

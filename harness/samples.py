@@ -1,0 +1,80 @@
+"""The per-sample table: one row an expression, from which every table, test and figure derives."""
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from harness.errors import HarnessError
+from harness.files import atomic_write
+
+SCHEMA_KEY = b"rrsis_harness.samples"
+SCHEMA_VERSION = b"1"
+
+SCHEMA = pa.schema(
+    [
+        ("model", pa.string()),
+        ("variant", pa.string()),
+        ("seed", pa.int64()),
+        ("split", pa.string()),
+        ("protocol", pa.string()),  # "resized": at the network's input size; "native": at the mask's own
+        ("dataset", pa.string()),
+        ("image_id", pa.int64()),
+        ("ref_id", pa.int64()),
+        ("sentence", pa.string()),
+        ("category", pa.string()),
+        ("intersection", pa.int64()),  # pixels
+        ("union", pa.int64()),  # pixels
+        ("iou", pa.float64()),  # intersection / union, 0 where the union is empty
+        ("mask_area", pa.int64()),  # pixels of the true mask
+        ("area_share", pa.float64()),  # mask_area / pixels of the image
+        ("center_x", pa.float64()),  # centre of mass of the true mask, 0 (left) to 1; NaN for an empty mask
+        ("center_y", pa.float64()),  # 0 (top) to 1
+        ("cluster_id", pa.int64()),  # images that are copies of each other share it
+    ],
+    metadata={SCHEMA_KEY: SCHEMA_VERSION},
+)
+
+
+def write_samples(samples: pd.DataFrame, path: Path | str) -> None:
+    """Write a per-sample table as Parquet; the same rows give the same bytes."""
+    table = pa.Table.from_pandas(samples[SCHEMA.names], schema=SCHEMA, preserve_index=False)
+    with atomic_write(path) as temporary:
+        pq.write_table(table.replace_schema_metadata(SCHEMA.metadata), temporary, compression="zstd")
+
+
+def read_samples(path: Path | str) -> pd.DataFrame:
+    """Read a per-sample table.
+
+    Raises:
+        HarnessError: the file is missing, is no Parquet file, lacks a column, has another schema version, or
+            holds counts that cannot be (a negative intersection, an intersection above its union).
+    """
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError:
+        raise HarnessError(f"{path} does not exist; `harness evaluate` writes it") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise HarnessError(
+            f"{path} is not a per-sample Parquet table: {str(error).splitlines()[0]}"
+        ) from None
+    version = (table.schema.metadata or {}).get(SCHEMA_KEY)
+    if version != SCHEMA_VERSION:
+        found = (
+            "no schema version" if version is None else f"schema version {version.decode(errors='replace')}"
+        )
+        raise HarnessError(
+            f"{path} has {found}, this harness reads {SCHEMA_VERSION.decode()}; evaluate the run again"
+        )
+    if missing := [name for name in SCHEMA.names if name not in table.column_names]:
+        raise HarnessError(f"{path} lacks the columns {', '.join(missing)}; evaluate the run again")
+    samples = table.select(SCHEMA.names).cast(SCHEMA.remove_metadata()).to_pandas()
+    impossible = (samples["intersection"] < 0) | (samples["intersection"] > samples["union"])
+    if impossible.any():
+        row = samples[impossible].iloc[0]
+        raise HarnessError(
+            f"{path}, ref_id {row.ref_id}: intersection {row.intersection} and union {row.union} cannot be; "
+            "evaluate the run again"
+        )
+    return samples

@@ -1,0 +1,1 @@
+"""MAFN: multimodal-aware fusion network."""
