@@ -1,0 +1,242 @@
+"""params.yaml: one class a section; unknown keys are refused."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from harness.errors import HarnessError, suggestion
+
+VARIANT_ID = re.compile(r"[a-z0-9_]+-[a-z0-9_]+")  # <model>-<variant>; a hyphen separates, so none inside
+SPLITS = ("train", "val", "test")
+Protocol = Literal["resized", "native"]
+Split = Literal["train", "val", "test"]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A part of params.yaml: frozen, and strict about its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Synthetic(Section):
+    """The drawn data set (`harness data synth`)."""
+
+    refs: Annotated[int, Field(ge=10)]
+    size: Annotated[int, Field(ge=32)]  # pixels a side
+    seed: Annotated[int, Field(ge=0)] = 0
+    workers: Annotated[int, Field(ge=0)] = 0  # 0: as many as there are cores
+
+
+class Data(Section):
+    """Which data set, in which layout, where."""
+
+    dataset: str
+    reader: str = "rrsis-d"
+    root: Path
+    synthetic: Synthetic | None = None
+
+
+class Text(Section):
+    """The sentences' tokenizer."""
+
+    tokenizer: str = "bert-base-uncased"  # "trained", or what transformers' AutoTokenizer takes
+    vocab_size: Positive = 30522
+    max_tokens: Annotated[int, Field(ge=3)] = 20
+
+
+class Variant(Section):
+    """A network: the registered model and the options of its factory."""
+
+    model: str
+    options: dict[str, Any] = {}
+
+
+class Run(Section):
+    """A trained network: a variant and a seed."""
+
+    variant: str
+    seed: Annotated[int, Field(ge=0)]
+
+
+class BlackBoxes(Section):
+    """Black squares painted on a share of the train images, at native size, before resizing."""
+
+    share: Annotated[float, Field(ge=0, le=1)] = 0.2
+    count: tuple[int, int] = (20, 60)  # squares an image, both ends included
+    size: Positive = 32  # pixels a side
+
+
+class Training(Section):
+    """What the recipe leaves open, and what departs from it."""
+
+    recipe: Literal["released", "common"] = "released"
+    pretrained: bool = True
+    epochs: Positive = 40
+    batch_size: Positive = 16
+    learning_rate: Annotated[float, Field(gt=0)] | None = None  # None: the recipe's
+    black_boxes: BlackBoxes = BlackBoxes()
+    validate_every: Positive = 1
+    workers: Annotated[int, Field(ge=0)] = 0
+
+
+class Evaluation(Section):
+    """How trained networks are evaluated."""
+
+    batch_size: Positive = 16
+    protocols: tuple[Protocol, ...] = ("resized", "native")
+
+
+class Statistics(Section):
+    """Resampling: numbers and seed."""
+
+    resamples: Positive = 10_000
+    permutations: Positive = 10_000
+    seed: Annotated[int, Field(ge=0)] = 0
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+
+
+class Table(Section):
+    """A table of the paper: its splits, and its rows with the variants that we measure for them."""
+
+    splits: tuple[Split, ...]
+    rows: dict[str, str]
+
+
+class Tables(Section):
+    """Tables I, II and III."""
+
+    table1: Table
+    table2: Table
+    table3: Table
+
+
+class Report(Section):
+    """The HTML report."""
+
+    html: Path
+    published: Path = Path("reports/published.yaml")
+    overlays: Annotated[int, Field(ge=0)] = 12
+
+
+class Params(Section):
+    """params.yaml as a whole. Paths are relative to the project's folder, where every stage runs."""
+
+    profile: str
+    root: Path
+    params: Path
+    out: Path
+    data: Data
+    text: Text = Text()
+    image_size: Annotated[int, Field(ge=32)] = 480
+    preset: str
+    variants: dict[str, Variant]
+    runs: dict[str, Run]
+    training: Training
+    evaluation: Evaluation = Evaluation()
+    statistics: Statistics = Statistics()
+    tables: Tables
+    report: Report
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> "Params":
+        for name, variant in self.variants.items():
+            if not VARIANT_ID.fullmatch(name) or name.split("-")[0] != variant.model.replace("-", "_"):
+                raise ValueError(
+                    f"variants.{name}: a variant is named <model>-<variant> in lower case, here {variant.model}-..."
+                )
+        known = list(self.variants)
+        for name, run in self.runs.items():
+            if run.variant not in self.variants:
+                raise ValueError(
+                    f"runs.{name}: variant {run.variant!r} is not under variants.{suggestion(run.variant, known)}"
+                )
+            if name != (expected := f"{run.variant}-s{run.seed}"):
+                raise ValueError(f"runs.{name}: with this variant and seed the run is named {expected!r}")
+        for number, table in enumerate((self.tables.table1, self.tables.table2, self.tables.table3), 1):
+            for row, variant_id in table.rows.items():
+                if variant_id not in self.variants:
+                    raise ValueError(
+                        f"tables.table{number}.rows: {row!r} names the variant {variant_id!r}, which is not under "
+                        f"variants.{suggestion(variant_id, known)}"
+                    )
+        return self
+
+    def run_dir(self, run: str) -> Path:
+        """The folder of a run's files."""
+        return self.out / "runs" / run
+
+    def split_file(self, split: str) -> Path:
+        """The prepared Arrow file of a split."""
+        return self.out / "data" / f"{split}.arrow"
+
+    def run(self, name: str) -> Run:
+        """The run called `name`; `mafn-s0` is short for `mafn-full-s0`.
+
+        Raises:
+            HarnessError: there is no such run; names the closest one and all there are.
+        """
+        model, _, seed = name.partition("-s")
+        for candidate in (name, f"{model}-full-s{seed}"):
+            if candidate in self.runs:
+                return self.runs[candidate]
+        raise HarnessError(
+            f"{self.params} has no run {name!r}.{suggestion(name, list(self.runs))} Runs: {', '.join(self.runs)}"
+        )
+
+
+def load_params(path: Path | str = "params.yaml") -> Params:
+    """Read and validate a params file.
+
+    Raises:
+        HarnessError: missing, no YAML, or a wrong key or value; names the file, the key and the value.
+    """
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise HarnessError(
+            f"{path} does not exist here ({Path.cwd()}); run from the project's folder or name the file with --params"
+        ) from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise HarnessError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise HarnessError(f"{path} holds no mapping of sections; see the params.yaml of the project")
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        raise HarnessError(f"{path} is not valid:\n" + "\n".join(_complaints(error))) from None
+
+
+def _complaints(error: ValidationError) -> list[str]:
+    lines = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            fields = _fields_at(problem["loc"][:-1])
+            key = str(problem["loc"][-1])
+            lines.append(f"  {where}: unknown key.{suggestion(key, fields)} Known: {', '.join(fields)}")
+        elif problem["type"] == "missing":
+            lines.append(f"  {where}: missing")
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            given = "" if isinstance(problem["input"], dict) else f" (given: {problem['input']!r})"
+            lines.append(f"  {where + ': ' if where else ''}{message}{given}")
+    return lines
+
+
+def _fields_at(location: tuple[int | str, ...]) -> list[str]:
+    section: Any = Params
+    for part in location:
+        field = getattr(section, "model_fields", {}).get(part)
+        annotation = field.annotation if field is not None else section
+        found = [
+            candidate
+            for candidate in (annotation, *getattr(annotation, "__args__", ()))
+            if isinstance(candidate, type) and issubclass(candidate, Section)
+        ]
+        section = found[0] if found else section
+    return list(section.model_fields)
