@@ -110,7 +110,12 @@ def sample_features(samples: pd.DataFrame, *, empty: Empty = "zero") -> npt.NDAr
         raise HarnessError(f"the per-sample table lacks the column {', '.join(missing)}")
     counts = samples[["intersection", "union"]].to_numpy(dtype=np.float64, na_value=np.nan)
     intersection, union = counts[:, 0], counts[:, 1]
-    wrong = ~((intersection >= 0) & (intersection <= union) & (union < 2**53) & (counts % 1 == 0).all(axis=1))
+    wrong = ~(
+        (intersection >= 0)
+        & (intersection <= union)
+        & (union < 2**53)
+        & (np.rint(counts) == counts).all(axis=1)
+    )
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         where = f"row {row}" + (f" (ref_id {samples['ref_id'].iloc[row]})" if "ref_id" in samples else "")

@@ -1,0 +1,25 @@
+"""Adjustment of p-values for the number of tests."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust p-values by Holm's step-down method, which bounds the family-wise error whatever their dependence.
+
+    The k-th smallest of m is multiplied by m - k + 1, made no smaller than the one before it and at most 1
+    (Holm 1979, Scandinavian Journal of Statistics 6).
+
+    Args:
+        p_values: of one declared family, in any order.
+
+    Returns:
+        The adjusted p-values in the same order.
+    """
+    raw = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(raw, kind="stable")
+    stepped = np.maximum.accumulate(raw[order] * np.arange(len(raw), 0, -1))
+    adjusted = np.empty(len(raw))
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return [float(value) for value in adjusted]
