@@ -1,0 +1,67 @@
+"""Models and data sets by name: entry points "name -> module:factory", imported only when asked for.
+
+Another package adds one by declaring it in its own pyproject.toml:
+
+    [project.entry-points."rrsis_harness.models"]
+    mynet = "mypackage.mynet:mynet"
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from harness.errors import HarnessError, suggestion
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The entry points of one group.
+
+    Args:
+        group: Name of the entry point group.
+        kind: What an entry is, for messages: "model", "data set".
+    """
+
+    group: str
+    kind: str
+
+    def names(self) -> list[str]:
+        """Return the registered names, sorted."""
+        return sorted({entry.name for entry in entry_points(group=self.group)})
+
+    def load(self, name: str) -> Callable[..., Any]:
+        """Import and return the factory registered as `name`.
+
+        Raises:
+            HarnessError: The name is unknown, two packages claim it, or its module cannot be imported.
+        """
+        entry = self.entry(name)
+        try:
+            return entry.load()
+        except (ImportError, AttributeError) as error:
+            raise HarnessError(f"{self.kind} {name!r} ({entry.value}) cannot be imported: {error}") from error
+
+    def entry(self, name: str) -> EntryPoint:
+        """Return the one entry point called `name`, without importing it.
+
+        Raises:
+            HarnessError: The name is unknown or two packages claim it.
+        """
+        claims = {entry.value: entry for entry in entry_points(group=self.group, name=name)}
+        if not claims:
+            known = self.names()
+            listed = (
+                ", ".join(known) or f"none; the package declares them under {self.group}, is it installed?"
+            )
+            raise HarnessError(f"unknown {self.kind} {name!r}.{suggestion(name, known)} Known: {listed}")
+        if len(claims) > 1:
+            raise HarnessError(
+                f"{self.kind} {name!r} is registered more than once: {', '.join(sorted(claims))}; "
+                f"uninstall all but one of these packages"
+            )
+        return next(iter(claims.values()))
+
+
+MODELS = Registry("rrsis_harness.models", "model")
+DATASETS = Registry("rrsis_harness.datasets", "data set")
