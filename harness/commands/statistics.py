@@ -1,0 +1,32 @@
+"""`harness statistics`."""
+
+from pathlib import Path
+
+import rich_click as click
+
+from harness.commands import params_option
+
+
+@click.command(name="statistics")
+@params_option
+def command(params_path: Path) -> None:
+    """Write statistics.json: every metric with its interval, every comparison with its tests."""
+    import time
+
+    from harness.config import load_params
+    from harness.files import write_json
+    from harness.progress import Progress
+    from harness.statistics.build import build, plan
+
+    params = load_params(params_path)
+    started = time.monotonic()
+    entries = plan(params)
+    with Progress("statistics", len(entries), "entries") as progress:
+        content = build(params, advance=progress.advance)
+    path = params.out / "statistics.json"
+    write_json(path, content)
+    compared = sum(len(content[part]) for part in ("comparisons", "trivial", "shuffled"))
+    print(
+        f"{path}: {len(content['summaries'])} summaries, {compared} comparisons, "
+        f"{params.statistics.resamples:,} resamples each, {time.monotonic() - started:.1f} s"
+    )
