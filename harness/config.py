@@ -75,9 +75,9 @@ class Training(Section):
 
     recipe: Literal["released", "common"] = "released"
     pretrained: bool = True
-    epochs: Positive = 40
-    batch_size: Positive = 16
-    learning_rate: Annotated[float, Field(gt=0)] | None = None  # None: the recipe's
+    epochs: Positive | None = None  # None, here and below: the recipe's
+    batch_size: Positive | None = None
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
     black_boxes: BlackBoxes = BlackBoxes()
     validate_every: Positive = 1
     workers: Annotated[int, Field(ge=0)] = 0
@@ -173,8 +173,13 @@ class Params(Section):
         """The prepared Arrow file of a split."""
         return self.out / "data" / f"{split}.arrow"
 
-    def run(self, name: str) -> Run:
-        """The run called `name`; `mafn-s0` is short for `mafn-full-s0`.
+    @property
+    def statistics_file(self) -> Path:
+        """What the `statistics` stage writes."""
+        return self.out / "statistics" / "statistics.json"
+
+    def run_name(self, name: str) -> str:
+        """The full name of a run; `mafn-s0` is short for `mafn-full-s0`.
 
         Raises:
             HarnessError: there is no such run; names the closest one and all there are.
@@ -182,7 +187,7 @@ class Params(Section):
         model, _, seed = name.partition("-s")
         for candidate in (name, f"{model}-full-s{seed}"):
             if candidate in self.runs:
-                return self.runs[candidate]
+                return candidate
         raise HarnessError(
             f"{self.params} has no run {name!r}.{suggestion(name, list(self.runs))} Runs: {', '.join(self.runs)}"
         )

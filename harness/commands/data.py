@@ -1,0 +1,64 @@
+"""`harness data`: draw a data set, or take stock of one."""
+
+from pathlib import Path
+
+import rich_click as click
+
+from harness.commands import params_option
+
+
+@click.group(name="data")
+def command() -> None:
+    """Draw a data set, or take stock of one."""
+
+
+@command.command()
+@click.option(
+    "--refs", type=click.IntRange(10), default=2000, show_default=True, help="Expressions, one an image."
+)
+@click.option(
+    "--size", type=click.IntRange(32), default=96, show_default=True, help="Side of an image in pixels."
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed, other images."
+)
+@click.option("--workers", type=click.IntRange(0), default=0, help="Processes; 0 takes one a core.")
+@click.argument("out", type=click.Path(path_type=Path, file_okay=False))
+def synth(refs: int, size: int, seed: int, workers: int, out: Path) -> None:
+    """Draw MiniRRSIS, aerial scenes in RRSIS-D's layout, into the folder OUT.
+
+    The same numbers give the same bytes, with any number of workers.
+    """
+    draw(refs, size, seed, workers, out)
+
+
+@command.command()
+@params_option
+def source(params_path: Path) -> None:
+    """Write down what is under data.root, drawing it first if params.yaml says so."""
+    from harness.config import load_params
+    from harness.data.source import record_source
+
+    params = load_params(params_path)
+    if params.data.synthetic is not None:
+        wanted = params.data.synthetic
+        draw(wanted.refs, wanted.size, wanted.seed, wanted.workers, params.data.root)
+    recorded = record_source(params)
+    counts = ", ".join(f"{split} {count:,}" for split, count in recorded["expressions"].items())
+    click.echo(f"{params.data.dataset} in {params.data.root}: {counts} expressions")
+
+
+def draw(refs: int, size: int, seed: int, workers: int, out: Path) -> None:
+    """Draw MiniRRSIS with a progress display."""
+    from harness.data.synthetic import write_dataset
+    from harness.progress import Progress
+
+    with Progress("draw", refs, "images") as progress:
+        write_dataset(
+            out,
+            refs=refs,
+            size=size,
+            seed=seed,
+            workers=workers,
+            progress=lambda done: progress.advance(units=done),
+        )

@@ -1,0 +1,152 @@
+"""A prepared split as a torch Dataset: the released transform, seeded per sample and epoch."""
+
+import io
+from pathlib import Path
+from typing import TypedDict
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from pycocotools import mask as coco_mask
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from harness.config import BlackBoxes, Params
+from harness.data.prepare import open_split
+from harness.data.text import encode, load_tokenizer, tokenizer_file
+from harness.errors import HarnessError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Sample(TypedDict):
+    """One expression, or a batch of them with a leading dimension B."""
+
+    index: int  # row of the split
+    image: Tensor  # uint8 (3, S, S); `normalize` makes it the network's input
+    mask: Tensor  # uint8 (S, S), 1 = the referred object
+    input_ids: Tensor  # int64 (L,)
+    attention_mask: Tensor  # int64 (L,)
+
+
+class ExpressionDataset(Dataset[Sample]):
+    """The expressions of one prepared split, images resized to `image_size` (PIL bilinear; masks nearest).
+
+    Args:
+        path: the Arrow file that `harness prepare` wrote.
+        tokenizer_path: the tokenizer beside it.
+        image_size: side S of the network's input, in pixels.
+        max_tokens: length L of a sentence in tokens.
+        black_boxes: paint black squares on a share of the images (training only); None for none.
+        seed: of the black boxes; the affected images are chosen once, the squares anew every epoch.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        tokenizer_path: Path,
+        *,
+        image_size: int,
+        max_tokens: int,
+        black_boxes: BlackBoxes | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.path = path
+        self.table = open_split(path)
+        self.image_size = image_size
+        self.black_boxes = black_boxes
+        self.seed = seed
+        self.epoch = 0
+        tokenizer = load_tokenizer(tokenizer_path)
+        self.sentences: list[str] = self.table["sentence"].to_pylist()
+        encoded = [encode(tokenizer, sentence, max_tokens) for sentence in self.sentences]
+        self.input_ids = torch.from_numpy(np.stack([ids for ids, _ in encoded]))
+        self.attention_mask = torch.from_numpy(np.stack([mask for _, mask in encoded]))
+        chosen = np.zeros(len(self), dtype=bool)
+        if black_boxes is not None:
+            order = np.random.default_rng([seed, 0]).permutation(len(self))
+            chosen[order[: round(black_boxes.share * len(self))]] = True
+        self.boxed = chosen
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __getitem__(self, index: int) -> Sample:
+        image = self.native_image(index)
+        if self.black_boxes is not None and self.boxed[index]:
+            rng = np.random.default_rng([self.seed, 1, self.epoch, index])
+            image = paint_black_boxes(image, self.black_boxes, rng)
+        side = (self.image_size, self.image_size)
+        pixels = np.array(image.resize(side, Image.Resampling.BILINEAR))
+        return {
+            "index": index,
+            "image": torch.from_numpy(pixels).permute(2, 0, 1).contiguous(),
+            "mask": torch.from_numpy(self.resized_mask(index)),
+            "input_ids": self.input_ids[index],
+            "attention_mask": self.attention_mask[index],
+        }
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the black boxes of another epoch."""
+        self.epoch = epoch
+
+    def native_image(self, index: int) -> Image.Image:
+        """The RGB image at its own size."""
+        try:
+            return Image.open(io.BytesIO(self.table["image"][index].as_py())).convert("RGB")
+        except (UnidentifiedImageError, OSError) as error:
+            name = self.table["file_name"][index].as_py()
+            raise HarnessError(
+                f"{name} in {self.path} cannot be decoded ({error}); put a sound copy under data.root and run "
+                "`dvc repro --force data`"
+            ) from None
+
+    def native_mask(self, index: int) -> np.ndarray:
+        """The mask at its own size, uint8 (H, W), 1 = the referred object."""
+        row = {name: self.table[name][index].as_py() for name in ("height", "width", "mask_counts", "ref_id")}
+        try:
+            return coco_mask.decode(
+                {"size": [row["height"], row["width"]], "counts": row["mask_counts"].encode()}
+            )
+        except (ValueError, RuntimeError) as error:
+            raise HarnessError(
+                f"the mask of ref_id {row['ref_id']} in {self.path} is damaged: {error}"
+            ) from None
+
+    def resized_mask(self, index: int) -> np.ndarray:
+        """The mask at the network's input size, nearest neighbour, uint8 (S, S)."""
+        side = (self.image_size, self.image_size)
+        return np.array(Image.fromarray(self.native_mask(index)).resize(side, Image.Resampling.NEAREST))
+
+
+def open_dataset(
+    params: Params, split: str, *, black_boxes: bool = False, seed: int = 0
+) -> ExpressionDataset:
+    """A prepared split with the sizes of params.yaml."""
+    return ExpressionDataset(
+        params.split_file(split),
+        tokenizer_file(params),
+        image_size=params.image_size,
+        max_tokens=params.text.max_tokens,
+        black_boxes=params.training.black_boxes if black_boxes else None,
+        seed=seed,
+    )
+
+
+def paint_black_boxes(image: Image.Image, boxes: BlackBoxes, rng: np.random.Generator) -> Image.Image:
+    """A copy of the native-size image with black squares at uniformly drawn places, cut at the border."""
+    pixels = np.array(image)
+    height, width = pixels.shape[:2]
+    low, high = boxes.count
+    for _ in range(rng.integers(low, high, endpoint=True)):
+        top, left = rng.integers(height), rng.integers(width)
+        pixels[top : top + boxes.size, left : left + boxes.size] = 0
+    return Image.fromarray(pixels)
+
+
+def normalize(image: Tensor) -> Tensor:
+    """Pixels of type uint8, (B, 3, S, S), to a float32 input with ImageNet's mean and deviation, on their device."""
+    mean = torch.tensor(IMAGENET_MEAN, device=image.device).view(3, 1, 1)
+    std = torch.tensor(IMAGENET_STD, device=image.device).view(3, 1, 1)
+    return (image.float() / 255 - mean) / std

@@ -1,0 +1,164 @@
+"""Train one network: `harness train --run mafn-full-s0`.
+
+The whole run reads from top to bottom in `train`. It ends with three files in the run's folder:
+
+    model.safetensors   the weights with the best oIoU on val, looked at every `validate_every` epochs
+    history.csv         a line an epoch
+    provenance.json     what ran, on what, with which versions, and how long it took
+"""
+
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.utils.data import DataLoader
+
+from harness.config import SPLITS, Params
+from harness.data.dataset import ExpressionDataset, Sample, normalize, open_dataset
+from harness.errors import HarnessError
+from harness.evaluation import Identity, evaluate, predict
+from harness.files import atomic_write, read_json, write_json
+from harness.metrics import summarize
+from harness.progress import Progress, clock
+from harness.provenance import provenance
+from harness.training.checkpoint import build_network, checkpoint_file, pick_device, save_checkpoint
+from harness.training.recipe import find_recipe, make_optimizer, polynomial_schedule, segmentation_loss
+
+
+def train(params: Params, name: str) -> Path:
+    """Train the run `name` of params.yaml and return its checkpoint."""
+    run, options = params.runs[name], params.training
+    model_name = params.variants[run.variant].model
+    recipe = find_recipe(options.recipe, model_name)
+    epochs = options.epochs or recipe.epochs
+    batch_size = options.batch_size or recipe.batch_size
+    learning_rate = options.learning_rate or recipe.learning_rate
+    if batch_size % recipe.loss_group:
+        raise HarnessError(
+            f"training.batch_size {batch_size} is no multiple of {recipe.loss_group}, the number of samples that the "
+            f"{options.recipe} recipe of {model_name} takes its loss over"
+        )
+    data = {split: open_dataset(params, split) for split in SPLITS[1:]}
+    data["train"] = open_dataset(params, "train", black_boxes=recipe.black_boxes, seed=run.seed)
+    steps_an_epoch = len(data["train"]) // batch_size  # the last, smaller batch is dropped, as released
+    if not steps_an_epoch:
+        raise HarnessError(
+            f"{data['train'].path} has {len(data['train'])} rows, fewer than one batch of {batch_size}"
+        )
+    steps = steps_an_epoch * epochs
+    print(f"{name}: {steps} steps of {batch_size}{_place_in_line(params, name)}", flush=True)
+
+    torch.manual_seed(
+        run.seed
+    )  # initialisation and dropout; data order and black boxes have generators of their own
+    device = pick_device()
+    model = build_network(params, run).to(device)
+    optimizer = make_optimizer(model, recipe, learning_rate, pretrained=options.pretrained)
+    identity = Identity.of(params, name)
+
+    started = time.perf_counter()
+    validation_seconds, step, best = 0.0, 0, -1.0
+    history: list[dict[str, float | None]] = []
+    with Progress(name, steps) as progress:
+        for epoch in range(epochs):
+            model.train()
+            data["train"].set_epoch(epoch)
+            loss_sum = torch.zeros((), device=device)
+            for batch in epoch_loader(
+                data["train"], batch_size, seed=run.seed, epoch=epoch, workers=options.workers
+            ):
+                factor = polynomial_schedule(step, steps, recipe.power)
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate * factor
+                image = normalize(batch["image"].to(device, non_blocking=True))
+                text = batch["input_ids"].to(device), batch["attention_mask"].to(device)
+                loss = segmentation_loss(model(image, *text), batch["mask"].to(device), recipe)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+                loss_sum += loss.detach()
+                step += 1
+                rate = step * batch_size / (time.perf_counter() - started - validation_seconds)
+                progress.advance(f"epoch {epoch + 1}/{epochs}  loss {loss.item():.3f}  {rate:.0f} images/s")
+
+            loss_mean = loss_sum.item() / steps_an_epoch
+            if not math.isfinite(loss_mean):
+                raise HarnessError(
+                    f"{name}: the loss is {loss_mean} in epoch {epoch + 1}; lower training.learning_rate"
+                )
+            row: dict[str, float | None] = {
+                "epoch": epoch + 1,
+                "step": step,
+                "loss": loss_mean,
+                "learning_rate": learning_rate * factor,
+                "val_oIoU": None,
+                "val_mIoU": None,
+            }
+            if (epoch + 1) % options.validate_every == 0 or epoch + 1 == epochs:
+                before = time.perf_counter()
+                batches = predict(model, data["val"], params.evaluation.batch_size, device)
+                tables, _ = evaluate(batches, data["val"], identity, "val", ["resized"])
+                measured = summarize(tables["resized"])
+                row |= {"val_oIoU": measured["oIoU"], "val_mIoU": measured["mIoU"]}
+                if measured["oIoU"] > best:
+                    best = measured["oIoU"]
+                    save_checkpoint(model, checkpoint_file(params, name), {"run": name, **row})
+                validation_seconds += time.perf_counter() - before
+            history.append(row)
+
+    seconds = time.perf_counter() - started
+    with atomic_write(params.run_dir(name) / "history.csv") as temporary:
+        pd.DataFrame(history).to_csv(temporary, index=False)
+    write_json(
+        params.run_dir(name) / "provenance.json",
+        {
+            "run": name,
+            **vars(identity),
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "recipe": vars(recipe)
+            | {"learning_rate": learning_rate, "batch_size": batch_size, "epochs": epochs},
+            "steps": steps,
+            "seconds": round(seconds, 2),
+            "validation_seconds": round(validation_seconds, 2),
+            "images_per_second": round(steps * batch_size / (seconds - validation_seconds), 2),
+            **provenance(),
+        },
+    )
+    last = history[-1]
+    print(
+        f"{name}: val mIoU {last['val_mIoU']:.2f}, oIoU {last['val_oIoU']:.2f} after {clock(seconds)}",
+        flush=True,
+    )
+    return checkpoint_file(params, name)
+
+
+def epoch_loader(
+    dataset: ExpressionDataset, batch_size: int, *, seed: int, epoch: int, workers: int
+) -> "DataLoader[Sample]":
+    """Batches of one epoch, in an order that depends on seed and epoch alone."""
+    order = np.random.default_rng([seed, 2, epoch]).permutation(len(dataset)).tolist()
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=order,
+        drop_last=True,
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def _place_in_line(params: Params, name: str) -> str:
+    """ "; network 4 of 12, about 6:30 of training left", from the runs that this data has trained already."""
+    prepared = params.split_file("train").stat().st_mtime
+    others = [params.run_dir(other) / "provenance.json" for other in params.runs if other != name]
+    trained = [path for path in others if path.is_file() and path.stat().st_mtime > prepared]
+    text = f"; network {len(trained) + 1} of {len(params.runs)}"
+    if trained:
+        seconds = [read_json(path, "harness train")["seconds"] for path in trained]
+        left = sum(seconds) / len(seconds) * (len(params.runs) - len(trained))
+        text += f", about {clock(left)} of training left in all"
+    return text
