@@ -1,0 +1,244 @@
+"""What the report is made from: statistics.json and the runs' own files, any of which may be missing."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.errors import HarnessError
+from harness.files import read_json
+
+STATISTICS_VERSION = 1
+PROTOCOL = "resized"  # the released one; the two protocols never meet in a table
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric of a variant in percent: over its seeds, with the interval, and seed by seed."""
+
+    value: float
+    interval: tuple[float, float] | None
+    per_seed: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The metrics of a variant on a split."""
+
+    variant: str  # the id, <model>-<variant>
+    seeds: tuple[int, ...]
+    split: str
+    condition: str  # "sentence", or "shuffled": the sentences of other images
+    n: int
+    metrics: dict[str, Measure]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One metric of a comparison: a minus b in points, with both p-values."""
+
+    a: float
+    b: float
+    difference: float
+    interval: tuple[float, float] | None
+    p_value: float | None
+    p_adjusted: float | None
+    test: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two variants on the same expressions."""
+
+    a: str  # the variants' ids
+    b: str
+    seeds: tuple[tuple[int, ...], tuple[int, ...]]
+    seeds_left_out: tuple[tuple[int, ...], tuple[int, ...]]  # without a partner of the other side
+    split: str
+    n: int
+    n_clusters: int | None
+    cluster: str | None
+    paired_on: tuple[str, ...]
+    scope: str
+    family: str
+    metrics: dict[str, Difference]
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """statistics.json, the rows of the `resized` protocol."""
+
+    profile: str
+    dataset: str
+    resamples: int
+    permutations: int
+    seed: int
+    confidence: float
+    summaries: tuple[Summary, ...]
+    comparisons: tuple[Comparison, ...]
+    trivial: tuple[Comparison, ...]
+    shuffled: tuple[Comparison, ...]
+
+    @property
+    def alpha(self) -> float:
+        """The level of the tests, 1 - confidence."""
+        return round(1 - self.confidence, 10)
+
+    @property
+    def percent(self) -> str:
+        """The confidence in words, "95%"."""
+        return f"{100 * self.confidence:.10g}%"
+
+    def summary(self, variant: str, split: str, condition: str = "sentence") -> Summary | None:
+        """The metrics of a variant on a split; None where it was not measured."""
+        wanted = (variant, split, condition)
+        return next((s for s in self.summaries if (s.variant, s.split, s.condition) == wanted), None)
+
+    def trivial_variants(self) -> tuple[str, ...]:
+        """The ids of the trivial predictors, in the file's order."""
+        return tuple(dict.fromkeys(s.variant for s in self.summaries if s.variant.startswith("trivial-")))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained network's own files; what is missing is None, and `gaps` says so in words."""
+
+    name: str
+    variant: str
+    seed: int
+    folder: Path
+    provenance: dict[str, Any] | None = None
+    history: pd.DataFrame | None = None
+    gaps: tuple[str, ...] = field(default=())
+
+
+def _interval(value: Any) -> tuple[float, float] | None:
+    return None if value is None else (float(value[0]), float(value[1]))
+
+
+def _optional(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _comparison(entry: dict[str, Any]) -> Comparison:
+    sides = [f"{entry[side]['model']}-{entry[side]['variant']}" for side in "ab"]
+    left_out = entry.get("seeds_left_out") or {}
+    return Comparison(
+        a=sides[0],
+        b=sides[1],
+        seeds=(tuple(entry["a"].get("seeds", ())), tuple(entry["b"].get("seeds", ()))),
+        seeds_left_out=(tuple(left_out.get("a", ())), tuple(left_out.get("b", ()))),
+        split=entry["split"],
+        n=entry["n"],
+        n_clusters=entry.get("n_clusters"),
+        cluster=entry.get("cluster"),
+        paired_on=tuple(entry.get("paired_on", ())),
+        scope=entry.get("scope", ""),
+        family=entry.get("family", ""),
+        metrics={
+            metric: Difference(
+                a=float(m["a"]),
+                b=float(m["b"]),
+                difference=float(m["difference"]),
+                interval=_interval(m.get("interval")),
+                p_value=_optional(m.get("p_value")),
+                p_adjusted=_optional(m.get("p_adjusted")),
+                test=m.get("test") or "not named",
+            )
+            for metric, m in entry["metrics"].items()
+        },
+    )
+
+
+def _summary(entry: dict[str, Any]) -> Summary:
+    return Summary(
+        variant=f"{entry['model']}-{entry['variant']}",
+        seeds=tuple(entry["seeds"]),
+        split=entry["split"],
+        condition=entry.get("condition", "sentence"),
+        n=entry["n"],
+        metrics={
+            metric: Measure(float(m["value"]), _interval(m.get("interval")), tuple(m.get("per_seed", ())))
+            for metric, m in entry["metrics"].items()
+        },
+    )
+
+
+def read_statistics(path: Path) -> Statistics:
+    """Read statistics.json.
+
+    Raises:
+        HarnessError: missing, damaged, of another schema version, or without a key that the tables need.
+    """
+    content = read_json(path, "harness statistics")
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if version != STATISTICS_VERSION:
+        raise HarnessError(
+            f"{path} has schema version {version}, this report reads {STATISTICS_VERSION}; "
+            "run `harness statistics` again"
+        )
+
+    def resized(key: str) -> Iterator[dict[str, Any]]:
+        return (entry for entry in content.get(key, []) if entry["protocol"] == PROTOCOL)
+
+    try:
+        settings = content["settings"]
+        return Statistics(
+            profile=content["profile"],
+            dataset=content["dataset"],
+            resamples=settings["resamples"],
+            permutations=settings["permutations"],
+            seed=settings["seed"],
+            confidence=settings["confidence"],
+            summaries=tuple(map(_summary, resized("summaries"))),
+            comparisons=tuple(map(_comparison, resized("comparisons"))),
+            trivial=tuple(map(_comparison, resized("trivial"))),
+            shuffled=tuple(map(_comparison, resized("shuffled"))),
+        )
+    except KeyError as error:
+        raise HarnessError(f"{path} lacks the key {error}; run `harness statistics` again") from None
+    except (TypeError, ValueError, IndexError) as error:
+        raise HarnessError(
+            f"{path} holds a value of the wrong kind ({error}); run `harness statistics` again"
+        ) from None
+
+
+def _read_provenance(path: Path) -> tuple[dict[str, Any] | None, str | None]:
+    if not path.exists():
+        return None, "was not trained, or its provenance.json is gone"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError):
+        return None, "provenance.json cannot be read as JSON"
+    return (content, None) if isinstance(content, dict) else (None, "provenance.json is not a mapping")
+
+
+def _read_history(path: Path) -> tuple[pd.DataFrame | None, str | None]:
+    if not path.exists():
+        return None, "no history.csv, so no training curve"
+    try:
+        history = pd.read_csv(path)
+    except (ValueError, OSError):  # pandas' parser errors are ValueErrors
+        return None, "history.csv cannot be read as a table"
+    if history.empty or "step" not in history.columns:
+        return None, "history.csv has no steps, so no training curve"
+    return history, None
+
+
+def read_runs(params: Any) -> tuple[Run, ...]:
+    """The runs that params.yaml names, each with what its folder holds.
+
+    Args:
+        params: of harness.config; `params.runs` and `params.out` are used.
+    """
+    runs = []
+    for name, planned in params.runs.items():
+        folder = Path(params.out) / "runs" / name
+        provenance, no_provenance = _read_provenance(folder / "provenance.json")
+        history, no_history = _read_history(folder / "history.csv")
+        gaps = tuple(gap for gap in (no_provenance, no_history) if gap)
+        runs.append(Run(name, planned.variant, planned.seed, folder, provenance, history, gaps))
+    return tuple(runs)

@@ -1,0 +1,376 @@
+"""The report's tables as data: raw numbers and words, laid out by the templates."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.report.inputs import Comparison, Measure, Run, Statistics, Summary
+from harness.report.published import ABLATION_METRICS, TABLE1_METRICS, Published, PublishedRow
+from harness.report.wording import count, is_significant, verdict
+
+TITLES = {
+    "table1": ("Table I", "Comparison of the models"),
+    "table2": ("Table II", "Ablation: MAFN's parts, added one by one"),
+    "table3": ("Table III", "Ablation: kernels of the multi-scale rotated convolution"),
+}
+METRICS = {"table1": TABLE1_METRICS, "table2": ABLATION_METRICS, "table3": ABLATION_METRICS}
+OPTIONS = {"table1": "Method", "table2": "Options", "table3": "Kernels"}
+TRIVIAL_NAMES = {
+    "trivial-empty": "Empty mask",
+    "trivial-whole": "Whole image",
+    "trivial-mean": "Mean train mask",
+}
+WITH_INTERVAL = ("oIoU", "mIoU")  # shown in the cell; the details below a table have them all
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """What Table I calls the encoders of the networks trained here."""
+
+    visual: str
+    text: str
+
+
+ENCODERS = {
+    "mini": Encoders("Swin, mini", "BERT, mini"),
+    "swin-b": Encoders("Swin-B", "BERT"),
+}  # by params.preset
+
+
+@dataclass(frozen=True)
+class MeasuredCell:
+    """A measured metric; None where the split was not evaluated."""
+
+    metric: str
+    measure: Measure | None
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class MeasuredRow:
+    """A row of a measured block; `gap` replaces the cells of a variant without any number."""
+
+    name: str
+    variant: str
+    cells: tuple[MeasuredCell, ...]
+    seeds: tuple[int, ...] = ()
+    missing_seeds: tuple[int, ...] = ()
+    gap: str | None = None
+
+
+@dataclass(frozen=True)
+class Footnote:
+    """Why a published number is uncertain."""
+
+    mark: str
+    row: str
+    split: str
+    metric: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """One of the paper's tables: the same columns measured and published, in blocks of their own."""
+
+    key: str
+    number: str
+    title: str
+    options: str  # the first column's heading
+    splits: tuple[str, ...]
+    metrics: tuple[str, ...]
+    measured: tuple[MeasuredRow, ...]
+    trivial: tuple[MeasuredRow, ...]
+    published: tuple[PublishedRow, ...]
+    published_splits: tuple[str, ...]
+    footnotes: tuple[Footnote, ...]
+    sizes: dict[str, int]  # split -> expressions measured
+    gaps: tuple[str, ...] = field(default=())
+
+    def footnote(self, row: str, split: str, metric: str) -> Footnote | None:
+        """The footnote of a published cell."""
+        wanted = (row, split, metric)
+        return next((note for note in self.footnotes if (note.row, note.split, note.metric) == wanted), None)
+
+    @property
+    def row_names(self) -> tuple[str, ...]:
+        """The published rows' names in the paper's order, then rows that only we have."""
+        return tuple(
+            dict.fromkeys([row.name for row in self.published] + [row.name for row in self.measured])
+        )
+
+    def row_of(self, name: str) -> MeasuredRow | None:
+        """The measured row beside the published one of that name."""
+        return next((row for row in self.measured if row.name == name), None)
+
+    def published_of(self, name: str) -> PublishedRow | None:
+        """The published row beside the measured one of that name."""
+        return next((row for row in self.published if row.name == name), None)
+
+
+def _cells(
+    summaries: dict[str, Summary | None], metrics: tuple[str, ...], splits: tuple[str, ...]
+) -> tuple[MeasuredCell, ...]:
+    cells = []
+    for metric in metrics:
+        for split in splits:
+            summary = summaries[split]
+            cells.append(MeasuredCell(metric, summary.metrics.get(metric) if summary else None))
+    return tuple(cells)
+
+
+def _row(
+    statistics: Statistics,
+    name: str,
+    variant: str,
+    metrics: tuple[str, ...],
+    splits: tuple[str, ...],
+    planned: tuple[int, ...],
+) -> MeasuredRow:
+    summaries = {split: statistics.summary(variant, split) for split in splits}
+    found = [summary for summary in summaries.values() if summary is not None]
+    if not found:
+        runs = ", ".join(f"{variant}-s{seed}" for seed in planned) or f"{variant}: no run in params.yaml"
+        return MeasuredRow(
+            name,
+            variant,
+            (),
+            missing_seeds=planned,
+            gap=f"Not measured ({runs} missing from statistics.json)",
+        )
+    seeds = tuple(sorted({seed for summary in found for seed in summary.seeds}))
+    missing = tuple(seed for seed in planned if seed not in seeds)
+    return MeasuredRow(name, variant, _cells(summaries, metrics, splits), seeds, missing)
+
+
+def _with_best(rows: tuple[MeasuredRow, ...]) -> tuple[MeasuredRow, ...]:
+    """Mark the highest value of each column, as printed: equal to two decimals is a tie."""
+    columns = max((len(row.cells) for row in rows), default=0)
+    best: list[float | None] = []
+    for column in range(columns):
+        values = [
+            round(row.cells[column].measure.value, 2)  # type: ignore[union-attr]
+            for row in rows
+            if row.cells and row.cells[column].measure is not None
+        ]
+        best.append(max(values) if len(values) > 1 else None)  # one value alone is no best
+    return tuple(
+        MeasuredRow(
+            row.name,
+            row.variant,
+            tuple(
+                MeasuredCell(
+                    cell.metric,
+                    cell.measure,
+                    cell.measure is not None and round(cell.measure.value, 2) == best[column],
+                )
+                for column, cell in enumerate(row.cells)
+            ),
+            row.seeds,
+            row.missing_seeds,
+            row.gap,
+        )
+        for row in rows
+    )
+
+
+def _footnotes(rows: tuple[PublishedRow, ...]) -> tuple[Footnote, ...]:
+    uncertain = [
+        (row.name, split, metric, cell.uncertain)
+        for row in rows
+        for (split, metric), cell in row.cells.items()
+        if cell.uncertain is not None
+    ]
+    return tuple(
+        Footnote(chr(ord("a") + number) if number < 26 else f"a{number}", *entry)
+        for number, entry in enumerate(uncertain)
+    )
+
+
+def paper_table(key: str, params: Any, statistics: Statistics, published: Published) -> Table:
+    """Table I, II or III.
+
+    Args:
+        key: "table1", "table2" or "table3".
+        params: of harness.config; its `tables` and `runs` are used.
+        statistics: the measured numbers.
+        published: the published ones.
+    """
+    planned = getattr(params.tables, key)
+    metrics, splits = METRICS[key], tuple(planned.splits)
+    seeds = {
+        variant: tuple(run.seed for run in params.runs.values() if run.variant == variant)
+        for variant in planned.rows.values()
+    }
+    measured = _with_best(
+        tuple(
+            _row(statistics, name, variant, metrics, splits, seeds[variant])
+            for name, variant in planned.rows.items()
+        )
+    )
+    trivial: tuple[MeasuredRow, ...] = ()
+    if key == "table1":
+        trivial = tuple(
+            _row(statistics, TRIVIAL_NAMES.get(variant, variant), variant, metrics, splits, ())
+            for variant in statistics.trivial_variants() or TRIVIAL_NAMES
+        )
+    gaps = [f"{row.name}: {row.gap}" for row in (*measured, *trivial) if row.gap]
+    for row in measured:
+        if row.seeds and row.missing_seeds:
+            lost = ", ".join(f"{row.variant}-s{seed}" for seed in row.missing_seeds)
+            gaps.append(
+                f"{row.name}: {count(len(row.seeds), 'seed')} of {len(row.seeds + row.missing_seeds)}, {lost} missing"
+            )
+        absent = [split for split in splits if row.cells and statistics.summary(row.variant, split) is None]
+        gaps += [f"{row.name}: not evaluated on {split}" for split in absent]
+    rows = published.tables[key]
+    in_print = tuple(dict.fromkeys(split for row in rows for split, _ in row.cells))
+    return Table(
+        key=key,
+        number=TITLES[key][0],
+        title=TITLES[key][1],
+        options=OPTIONS[key],
+        splits=splits,
+        metrics=metrics,
+        measured=measured,
+        trivial=trivial,
+        published=rows,
+        published_splits=in_print,
+        footnotes=_footnotes(rows),
+        sizes={
+            split: summary.n
+            for split in splits
+            for row in measured[::-1]
+            if (summary := statistics.summary(row.variant, split)) is not None
+        },
+        gaps=tuple(gaps),
+    )
+
+
+@dataclass(frozen=True)
+class NamedComparison:
+    """A comparison with the names that its table gives to the two sides."""
+
+    a: str
+    b: str
+    comparison: Comparison
+
+    def verdict(self, metric: str, alpha: float) -> str:
+        """The test of one metric in words."""
+        return verdict(self.comparison.metrics[metric], alpha, self.a, self.b)
+
+    def significant(self, metric: str, alpha: float) -> bool | None:
+        """Whether one metric differs significantly; None where it was not tested."""
+        return is_significant(self.comparison.metrics[metric], alpha)
+
+
+@dataclass(frozen=True)
+class ComparisonGroup:
+    """The comparisons among one table's rows on one split."""
+
+    title: str
+    table: str | None
+    split: str
+    pairs: tuple[NamedComparison, ...]
+
+
+def comparison_groups(params: Any, statistics: Statistics) -> tuple[ComparisonGroup, ...]:
+    """Sort the comparisons under the tables whose rows they compare; test before val, the rest last."""
+    split_order = {"test": 0, "val": 1}
+    left = list(statistics.comparisons)
+    groups = []
+    for key in ("table1", "table2", "table3"):
+        names = {variant: row for row, variant in getattr(params.tables, key).rows.items()}
+        mine = [c for c in left if c.a in names and c.b in names]
+        left = [c for c in left if not (c.a in names and c.b in names)]
+        for split in sorted({c.split for c in mine}, key=lambda s: (split_order.get(s, 2), s)):
+            pairs = tuple(NamedComparison(names[c.a], names[c.b], c) for c in mine if c.split == split)
+            groups.append(ComparisonGroup(f"{TITLES[key][0]}, {split}", key, split, pairs))
+    for split in sorted({c.split for c in left}, key=lambda s: (split_order.get(s, 2), s)):
+        pairs = tuple(NamedComparison(c.a, c.b, c) for c in left if c.split == split)
+        groups.append(ComparisonGroup(f"Other comparisons, {split}", None, split, pairs))
+    return tuple(groups)
+
+
+@dataclass(frozen=True)
+class SanityRow:
+    """Whether a model beats the trivial predictors, and whether it reads the sentence."""
+
+    name: str
+    variant: str
+    measure: Measure | None
+    trivial_name: str | None
+    trivial: Measure | None
+    above_trivial: bool | None  # the whole interval above every trivial predictor's interval
+    shuffled: NamedComparison | None
+    uses_sentence: bool | None  # shuffling the sentences lowers mIoU significantly
+
+
+def _top(measure: Measure) -> float:
+    return measure.value if measure.interval is None else measure.interval[1]
+
+
+def sanity_rows(params: Any, statistics: Statistics, split: str = "test") -> tuple[SanityRow, ...]:
+    """The two sanity checks of Table I's models on a split, from mIoU."""
+    trivial = {
+        variant: summary.metrics["mIoU"]
+        for variant in statistics.trivial_variants()
+        if (summary := statistics.summary(variant, split)) is not None and "mIoU" in summary.metrics
+    }
+    best = max(trivial, key=lambda variant: trivial[variant].value, default=None)
+    rows = []
+    for name, variant in params.tables.table1.rows.items():
+        summary = statistics.summary(variant, split)
+        measure = summary.metrics.get("mIoU") if summary else None
+        above = None
+        if measure is not None and measure.interval is not None and trivial:
+            above = measure.interval[0] > max(map(_top, trivial.values()))
+        comparison = next((c for c in statistics.shuffled if c.a == variant and c.split == split), None)
+        uses = None
+        if comparison is not None and "mIoU" in comparison.metrics:
+            metric = comparison.metrics["mIoU"]
+            significant = is_significant(metric, statistics.alpha)
+            uses = None if significant is None else significant and metric.difference > 0
+        else:
+            comparison = None
+        rows.append(
+            SanityRow(
+                name,
+                variant,
+                measure,
+                TRIVIAL_NAMES.get(best, best) if best else None,
+                trivial[best] if best else None,
+                above,
+                NamedComparison("right sentences", "shuffled", comparison) if comparison else None,
+                uses,
+            )
+        )
+    return tuple(rows)
+
+
+RUN_COLUMNS = (
+    ("parameters", "Parameters"),
+    ("steps", "Steps"),
+    ("seconds", "Seconds"),
+    ("images_per_second", "Images/s"),
+)
+
+
+def environment(runs: tuple[Run, ...]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """What the runs were trained with: each fact with its distinct values, in the order of the runs."""
+    facts: dict[str, dict[str, None]] = {}
+    for run in runs:
+        record = run.provenance or {}
+        entries = {
+            "Commit": record.get("commit"),
+            "Device": record.get("device"),
+            "Threads": record.get("threads"),
+        }
+        if entries["Commit"] and record.get("dirty"):
+            entries["Commit"] = f"{entries['Commit']} with uncommitted changes"
+        versions = record.get("versions")
+        for package, version in versions.items() if isinstance(versions, dict) else ():
+            entries[str(package)] = version
+        for fact, value in entries.items():
+            if value is not None:
+                facts.setdefault(fact, {})[str(value)] = None
+    return tuple((fact, tuple(values)) for fact, values in facts.items())

@@ -1,0 +1,35 @@
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.config import Params
+from harness.report.build import build_report
+
+from .pipeline import make_inputs, make_params
+
+
+@pytest.fixture(scope="session")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all that the report reads; tests that change something take a copy (`params`)."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    make_inputs(make_params(folder))
+    return folder
+
+
+@pytest.fixture
+def params(pipeline: Path, tmp_path: Path) -> Params:
+    shutil.copytree(pipeline / "out", tmp_path / "out")
+    return make_params(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def page(pipeline: Path) -> str:
+    """The report of the untouched inputs."""
+    return build_report(make_params(pipeline)).read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def render() -> Callable[[Params], str]:
+    return lambda params: build_report(params).read_text(encoding="utf-8")
