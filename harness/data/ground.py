@@ -271,19 +271,22 @@ def _draw_road(image: Image.Image, road: Band) -> None:
         _polygon(draw, dash, side, (220, 220, 214))
 
 
-def paint_ground(ground: Ground, keep_free: list[Box], side: int, rng: np.random.Generator) -> Image.Image:
+def paint_ground(
+    ground: Ground, keep_free: list[Box], side: int, rng: np.random.Generator, grain: np.random.Generator
+) -> Image.Image:
     """Draw the ground.
 
     Args:
         ground: what lies where.
         keep_free: boxes of the objects to come; houses and trees stay clear of them.
         side: pixels a side.
-        rng: decides textures, houses and trees.
+        rng: decides colours, houses and trees.
+        grain: draws the textures, whose number of values depends on `side`.
 
     Returns:
         An RGB image of side x side pixels.
     """
-    grey = texture(side, ((5, 0.0), (18, 0.4), (80, 0.3), (min(side, 400), 0.28)), rng)
+    grey = texture(side, ((5, 0.0), (18, 0.4), (80, 0.3), (min(side, 400), 0.28)), grain)
     image = _coloured(grey, GROUND_COLOURS[ground.land], rng)
     blocked = list(keep_free) + list(ground.approaches)
     if ground.road is not None:
@@ -302,15 +305,17 @@ def paint_ground(ground: Ground, keep_free: list[Box], side: int, rng: np.random
         _polygon(draw, approach.corners(), side, ASPHALT)
         _polygon(draw, replace(approach, width=approach.width * 0.06).corners(), side, (214, 214, 208))
     if ground.water is not None:
-        _paint_water(image, ground.water, rng)
+        _paint_water(image, ground.water, rng, grain)
     if ground.road is not None:
         _draw_road(image, ground.road)
     return image
 
 
-def _paint_water(image: Image.Image, water: Band, rng: np.random.Generator) -> None:
+def _paint_water(
+    image: Image.Image, water: Band, rng: np.random.Generator, grain: np.random.Generator
+) -> None:
     side = image.width
-    ripples = texture(side, ((4, 0.0), (min(side, 160), 0.3)), rng)
+    ripples = texture(side, ((4, 0.0), (min(side, 160), 0.3)), grain)
     sea = _coloured(ripples, WATER_COLOURS[int(rng.integers(len(WATER_COLOURS)))], rng)
     inside = Image.new("L", image.size)
     ImageDraw.Draw(inside).polygon([(x * side - 0.5, y * side - 0.5) for x, y in water.outline()], fill=255)

@@ -1,128 +1,26 @@
-"""Drawn aerial scenes: what stands where, and the picture with every object's own pixels.
+"""Drawn aerial scenes: the picture of a plan, with every object's own pixels.
 
-A scene is planned in shares of the image side, so that one plan gives the same scene at any size, then drawn
-(above the final size when that is small) and measured: what sentences speak about is what is visible.
+Small images are drawn at twice their size and reduced. Objects are measured after drawing: what sentences speak about
+is what is visible.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from harness.data.ground import Band, Box, Ground, apart, paint_ground
+from harness.data.ground import Band, Box, paint_ground
+from harness.data.layout import Placed, Plan
 from harness.data.shapes import COLOUR_JITTER, PALETTE, SHAPES, Part, jittered
 
-# How hard the set is. ------------------------------------------------------------------------------------------
-OBJECTS: tuple[tuple[int, float], ...] = ((3, 0.34), (4, 0.33), (5, 0.25), (6, 0.08))
-"""Number of objects of a scene and its probability: three to five are what RRSIS-D's crops tend to show."""
-DISTRACTOR_SHARE = 0.85
-"""Scenes planned with another object of the target's category: without one the category's name would do."""
-SECOND_DISTRACTOR_SHARE = 0.35
-"""Of those, scenes with a third of the kind: then one word seldom suffices."""
-AREA_SCALE = 1.0
-"""Factor on every category's range of areas; below 1 the set gets harder."""
-MIN_WIDTH_PIXELS = 4.0
-"""Shorter side of the smallest object at the final size: below 3 pixels no shape is left."""
-GAP = 0.02
-"""Least distance between two objects, in sides: masks never touch."""
 NOISE = (2.0, 7.0)
 """Range of the sensor noise's standard deviation, in grey levels."""
-
-MOST_CROSSINGS = 3
-"""Bridges or overpasses of a scene: more would leave no ground for anything else."""
-
-CROSSINGS = ("bridge", "overpass")
-LINES = (*CROSSINGS, "harbor")
-
-
-@dataclass(frozen=True)
-class Theme:
-    """A kind of scene: the grounds it may have, what may stand on it (with weights), its water, its roads."""
-
-    lands: tuple[str, ...]
-    categories: dict[str, float]
-    water: str = ""
-    road_share: float = 0.0
-
-
-THEMES: dict[str, tuple[float, Theme]] = {
-    "coast": (
-        0.2,
-        Theme(
-            ("sand", "concrete", "grass", "town"),
-            {"ship": 3, "harbor": 2.5, "storagetank": 1.2, "vehicle": 0.8, "chimney": 0.6, "windmill": 0.5},
-            water="coast",
-            road_share=0.2,
-        ),
-    ),
-    "river": (
-        0.15,
-        Theme(
-            ("grass", "farmland", "town", "soil"),
-            {
-                **{"bridge": 3, "ship": 1.5, "storagetank": 1, "vehicle": 0.8},
-                **{"baseballfield": 0.6, "tenniscourt": 0.7, "chimney": 0.6},
-            },
-            water="river",
-        ),
-    ),
-    "town": (
-        0.25,
-        Theme(
-            ("town", "grass"),
-            {
-                **{"tenniscourt": 1.6, "basketballcourt": 1.6, "baseballfield": 1.4},
-                **{"groundtrackfield": 1.5, "stadium": 1.3, "vehicle": 0.8},
-            },
-            road_share=0.35,
-        ),
-    ),
-    "airfield": (0.12, Theme(("concrete", "grass"), {"airplane": 4, "vehicle": 1, "storagetank": 1})),
-    "plant": (
-        0.1,
-        Theme(
-            ("concrete", "soil", "sand"),
-            {"storagetank": 2.5, "chimney": 2, "vehicle": 1, "basketballcourt": 0.5},
-            road_share=0.4,
-        ),
-    ),
-    "highway": (
-        0.1,
-        Theme(
-            ("grass", "farmland", "town", "soil"),
-            {"overpass": 2.5, "vehicle": 2, "tenniscourt": 0.6, "baseballfield": 0.6, "storagetank": 0.6},
-            road_share=1.0,
-        ),
-    ),
-    "country": (
-        0.08,
-        Theme(
-            ("farmland", "grass", "sand"),
-            {"windmill": 3, "vehicle": 1, "storagetank": 1, "airplane": 0.5, "baseballfield": 0.4},
-            road_share=0.4,
-        ),
-    ),
-}
-
-
-@dataclass(frozen=True)
-class Placed:
-    """An object of the plan: its category, the name of its colour and its box (shares of the side)."""
-
-    category: str
-    colour: str
-    box: Box
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A scene before it is drawn; `objects[0]` is the one meant to be the target."""
-
-    ground: Ground
-    objects: tuple[Placed, ...]
+SHARP_FROM = 200
+"""From this size on a scene is drawn at its own size and smoothed; below, at twice the size and reduced."""
 
 
 @dataclass(frozen=True)
@@ -157,175 +55,17 @@ class Scene:
     things: tuple[Thing, ...]
 
 
-def _pick(weights: dict[str, float], rng: np.random.Generator) -> str:
-    names = list(weights)
-    values = np.array([weights[name] for name in names])
-    return names[int(rng.choice(len(names), p=values / values.sum()))]
+@dataclass(frozen=True)
+class _Figure:
+    """An object ready to draw: its parts, their polygons in pixels, and where it stands."""
 
+    placed: Placed
+    parts: list[Part]
+    polygons: list[list[tuple[float, float]]]
 
-def _waves(rng: np.random.Generator) -> tuple[tuple[float, float, float], ...]:
-    return tuple(
-        (rng.uniform(0.005, size), rng.uniform(*cycles), rng.uniform(0, 2 * math.pi))
-        for size, cycles in ((0.03, (0.4, 1.0)), (0.012, (1.5, 3.0)))
-    )
-
-
-def _plan_ground(name: str, theme: Theme, rng: np.random.Generator) -> Ground:
-    angle = rng.uniform(0, 2 * math.pi)
-    water = road = None
-    if theme.water == "coast":
-        water = Band(angle, rng.uniform(-0.18, 0.12), math.inf, _waves(rng))
-    elif theme.water == "river":
-        water = Band(angle, rng.uniform(-0.15, 0.15), rng.uniform(0.07, 0.17), _waves(rng))
-    if rng.random() < theme.road_share:
-        half = rng.uniform(0.035, 0.06) if name != "highway" else rng.uniform(0.05, 0.085)
-        if water is not None:
-            road = Band(angle, water.offset - rng.uniform(0.2, 0.35), half)
-        else:
-            road = Band(angle, rng.uniform(-0.3, 0.3), half)
-    return Ground(name, theme.lands[int(rng.integers(len(theme.lands)))], water, road)
-
-
-def _plan_categories(theme: Theme, rng: np.random.Generator) -> list[str]:
-    """The target's category first, then its distractors, then the rest."""
-    counts, shares = zip(*OBJECTS, strict=True)
-    count = int(rng.choice(counts, p=shares))
-    target = _pick(theme.categories, rng)
-    categories = [target]
-    if rng.random() < DISTRACTOR_SHARE:
-        categories += [target] * (1 + (rng.random() < SECOND_DISTRACTOR_SHARE))
-    while len(categories) < count:
-        other = _pick(theme.categories, rng)
-        if other not in CROSSINGS or categories.count(other) < MOST_CROSSINGS:
-            categories.append(other)
-    return categories
-
-
-def _stand(category: str, area: float, ground: Ground, rng: np.random.Generator) -> Box | None:
-    """A box for the object at a place that suits it, not yet compared with the others; None when it does not fit."""
-    shape = SHAPES[category]
-    aspect = rng.uniform(*shape.aspect)
-    length = math.sqrt(area / (shape.fill * aspect))
-    width = length * aspect
-    if category in CROSSINGS:
-        line = ground.water if category == "bridge" else ground.road
-        if line is None:
-            return None
-        span = 2 * line.half * (1.2 if category == "bridge" else 1.5)
-        length = max(length, span)
-        width = min(max(area / length, 0.1 * length), 0.5 * length)
-        x, y = line.point(rng.uniform(-0.45, 0.45), 0.0)
-        skew = rng.uniform(-0.3, 0.3)
-        return Box(x, y, length, width, line.angle + math.pi / 2 + skew + math.pi * (rng.random() < 0.5))
-    if category == "harbor":
-        if ground.water is None:
-            return None
-        x, y = ground.water.point(rng.uniform(-0.45, 0.45), width * 0.38)
-        return Box(x, y, length, width, ground.water.angle + rng.uniform(-0.08, 0.08))
-    if category == "vehicle" and ground.road is not None and rng.random() < 0.75:
-        road = ground.road
-        side = 1 if rng.random() < 0.5 else -1
-        width = min(width, road.half * 0.75)
-        x, y = road.point(rng.uniform(-0.6, 0.6), side * road.half * 0.45)
-        return Box(x, y, width / aspect, width, road.angle + (math.pi if side < 0 else 0.0))
-    x, y = rng.uniform(0.03, 0.97, 2).tolist()
-    angle = rng.uniform(0, 2 * math.pi)
-    if category == "ship" and ground.theme == "river" and ground.water is not None:
-        angle = ground.water.angle + rng.uniform(-0.25, 0.25) + math.pi * (rng.random() < 0.5)
-        x, y = ground.water.point(rng.uniform(-0.5, 0.5), rng.uniform(-0.5, 0.5) * ground.water.half)
-    return Box(x, y, length, width, angle)
-
-
-def _suits(category: str, box: Box, ground: Ground) -> bool:
-    """Whether the box lies within the image and on the ground that the category needs."""
-    corners = box.corners()
-    if not all(0.012 <= p <= 0.988 for corner in corners for p in corner):
-        return False
-    if category in LINES:
-        return True
-    middles = [box.at(u, v) for u, v in ((0, 0), (-0.5, 0), (0.5, 0), (0, -0.5), (0, 0.5))]
-    if ground.water is not None:
-        depths = [ground.water.depth(x, y) for x, y in (*corners, *middles)]
-        if category == "ship":
-            return min(depths) > 0.008
-        if max(depths) > -0.015:
-            return False
-    elif category == "ship":
-        return False
-    if ground.road is not None and category != "vehicle":
-        distances = [ground.road.depth(x, y) for x, y in (*corners, *middles)]
-        return max(distances) < -0.01 and len({ground.road.local(x, y)[1] > 0 for x, y in corners}) == 1
-    return True
-
-
-def plan_scene(size: int, rng: np.random.Generator) -> Plan:
-    """Plan a scene: grounds, categories, and boxes that keep apart.
-
-    Args:
-        size: pixels a side, which bounds the smallest object from below.
-        rng: the scene's own generator.
-    """
-    while True:
-        name = _pick({key: weight for key, (weight, _) in THEMES.items()}, rng)
-        theme = THEMES[name][1]
-        ground = _plan_ground(name, theme, rng)
-        wanted = _plan_categories(theme, rng)
-        areas = [
-            math.exp(rng.uniform(*np.log(SHAPES[category].area).tolist())) * AREA_SCALE for category in wanted
-        ]
-        # Crossings first, as their roads block land; then by size, as the largest has the least choice.
-        order = sorted(range(len(wanted)), key=lambda i: (wanted[i] not in LINES, -areas[i]))
-        placed: dict[int, Placed] = {}
-        approaches: list[Box] = []
-        for i in order:
-            box = _find_place(
-                wanted[i], areas[i], ground, [p.box for p in placed.values()], approaches, size, rng
-            )
-            if box is None:
-                continue
-            colours = SHAPES[wanted[i]].colours
-            placed[i] = Placed(wanted[i], colours[int(rng.integers(len(colours)))], box)
-            if wanted[i] in CROSSINGS:
-                approaches.append(replace(box, length=3.0, width=box.width * 0.8))
-        twins_wanted, twins = (
-            wanted.count(wanted[0]) > 1,
-            [p.category for p in placed.values()].count(wanted[0]),
-        )
-        if len(placed) >= OBJECTS[0][0] and 0 in placed and (twins > 1 or not twins_wanted):
-            objects = tuple(placed[i] for i in sorted(placed))
-            return Plan(replace(ground, approaches=tuple(approaches)), objects)
-
-
-def _find_place(
-    category: str,
-    area: float,
-    ground: Ground,
-    others: list[Box],
-    approaches: list[Box],
-    size: int,
-    rng: np.random.Generator,
-) -> Box | None:
-    """Try places, a little smaller from time to time; None when nothing fits."""
-    for attempt in range(48):
-        if attempt % 12 == 11:
-            area *= 0.75
-        box = _stand(category, area, ground, rng)
-        if box is None:
-            return None
-        short = min(box.length, box.width)
-        if short * size < MIN_WIDTH_PIXELS:
-            factor = MIN_WIDTH_PIXELS / (short * size)
-            box = replace(box, length=box.length * factor, width=box.width * factor)
-        if not _suits(category, box, ground) or not all(apart(box, other, GAP) for other in others):
-            continue
-        if category in CROSSINGS:
-            road = replace(box, length=3.0, width=box.width * 0.8)
-            if not all(apart(road, other, GAP / 2) for other in others):
-                continue
-        elif not all(apart(box, road, GAP / 2) for road in approaches):
-            continue
-        return box
-    return None
+    def solid(self) -> Iterator[tuple[Part, list[tuple[float, float]]]]:
+        """The parts that make up the mask."""
+        return ((p, q) for p, q in zip(self.parts, self.polygons, strict=True) if p.solid)
 
 
 def _in_pixels(parts: list[Part], box: Box, side: int) -> list[list[tuple[float, float]]]:
@@ -344,75 +84,73 @@ def _in_pixels(parts: list[Part], box: Box, side: int) -> list[list[tuple[float,
 def draw_scene(plan: Plan, size: int, rng: np.random.Generator) -> Scene:
     """Draw a planned scene and measure its objects.
 
+    Everything but the grain of textures and the sensor noise is drawn from `rng` in an order that does not depend on
+    the size: one plan and one seed give the same scene at any size.
+
     Args:
         plan: the scene.
         size: pixels a side of the result.
-        rng: the scene's own generator, after planning.
+        rng: a generator for this scene's drawing.
     """
-    factor = 2 if size < 200 else 1
+    factor = 2 if size < SHARP_FROM else 1
     side = size * factor
+    (grain,) = rng.spawn(1)
+    figures = [_figure(placed, side, rng) for placed in plan.objects]
     keep_free = [placed.box.grown(0.008) for placed in plan.objects]
-    canvas = paint_ground(plan.ground, keep_free, side, rng)
+    canvas = paint_ground(plan.ground, keep_free, side, rng, grain)
     draw = ImageDraw.Draw(canvas)
-    drawn = []
-    for placed in plan.objects:
-        shape = SHAPES[placed.category]
-        main = jittered(PALETTE[placed.colour], COLOUR_JITTER, rng)
-        parts = shape.draw(main, placed.box.width / placed.box.length, rng)
-        drawn.append((parts, _in_pixels(parts, placed.box, side)))
-        for part, polygon in zip(*drawn[-1], strict=True):
-            if not part.solid:
-                draw.polygon(polygon, fill=part.colour)
-    _cast_shadows(canvas, plan, drawn, rng)
+    for figure in figures:
+        _paint_wake(draw, figure, plan.ground.water, side)
+    _cast_shadows(canvas, figures, rng)
     labels = Image.new("L", (side, side))
     label_draw = ImageDraw.Draw(labels)
-    for index, (parts, polygons) in enumerate(drawn, start=1):
-        for part, polygon in zip(parts, polygons, strict=True):
-            if part.solid:
-                draw.polygon(polygon, fill=part.colour)
-                label_draw.polygon(polygon, fill=index)
-    if factor > 1:
-        canvas = canvas.reduce(factor)
-    else:
-        canvas = canvas.filter(ImageFilter.SMOOTH)
+    for index, figure in enumerate(figures, start=1):
+        for part, polygon in figure.solid():
+            draw.polygon(polygon, fill=part.colour)
+            label_draw.polygon(polygon, fill=index)
+    canvas = canvas.reduce(factor) if factor > 1 else canvas.filter(ImageFilter.SMOOTH)
     visible = _reduce_labels(np.asarray(labels), len(plan.objects), factor)
     things = tuple(_measure(placed, visible == i + 1) for i, placed in enumerate(plan.objects))
-    return Scene(plan.ground.theme, _exposed(canvas, rng), visible, things)
+    return Scene(plan.ground.theme, _exposed(canvas, rng, grain), visible, things)
 
 
-def _cast_shadows(
-    canvas: Image.Image,
-    plan: Plan,
-    drawn: list[tuple[list[Part], list[list[tuple[float, float]]]]],
-    rng: np.random.Generator,
-) -> None:
-    """Darken where the objects' silhouettes, moved away from the sun, fall; one sun a scene."""
+def _figure(placed: Placed, side: int, rng: np.random.Generator) -> _Figure:
+    main = jittered(PALETTE[placed.colour], COLOUR_JITTER, rng)
+    parts = SHAPES[placed.category].draw(main, placed.box.width / placed.box.length, rng)
+    return _Figure(placed, parts, _in_pixels(parts, placed.box, side))
+
+
+def _paint_wake(draw: ImageDraw.ImageDraw, figure: _Figure, water: Band | None, side: int) -> None:
+    """Paint what belongs to the ground around an object, unless it would run ashore."""
+    for part, polygon in zip(figure.parts, figure.polygons, strict=True):
+        if part.solid or water is None:
+            continue
+        if min(water.depth((x + 0.5) / side, (y + 0.5) / side) for x, y in polygon) > 0:
+            draw.polygon(polygon, fill=part.colour)
+
+
+def _cast_shadows(canvas: Image.Image, figures: list[_Figure], rng: np.random.Generator) -> None:
+    """Darken where the objects' shadows fall, away from the scene's one sun; no shadow belongs to a mask."""
     sun, strength, length = rng.uniform(0, 2 * math.pi), rng.uniform(0.3, 0.6), rng.uniform(0.6, 1.2)
     shadow = Image.new("L", canvas.size)
-    shadow_draw = ImageDraw.Draw(shadow)
-    for placed, (parts, polygons) in zip(plan.objects, drawn, strict=True):
-        shape = SHAPES[placed.category]
+    draw = ImageDraw.Draw(shadow)
+    tone = round(255 * strength)
+    for figure in figures:
+        shape, box = SHAPES[figure.placed.category], figure.placed.box
         if shape.foot:
-            foot, reach = placed.box.at(-0.5, 0.0), shape.height * length * placed.box.length
-            fallen = replace(
-                placed.box,
-                x=foot[0] + math.cos(sun) * reach / 2,
-                y=foot[1] + math.sin(sun) * reach / 2,
-                length=reach,
-                angle=sun,
-            )
-            for polygon in _in_pixels([part for part in parts if part.solid], fallen, canvas.width):
-                shadow_draw.polygon(polygon, fill=round(255 * strength))
+            (x, y), reach = box.at(-0.5, 0.0), shape.height * length * box.length
+            x, y = x + math.cos(sun) * reach / 2, y + math.sin(sun) * reach / 2
+            fallen = replace(box, x=x, y=y, length=reach, angle=sun)
+            for polygon in _in_pixels(figure.parts, fallen, canvas.width):
+                draw.polygon(polygon, fill=tone)
             continue
-        reach = shape.height * min(placed.box.length, 0.35) * length * canvas.width
-        if reach == 0:
-            continue
-        steps = 1 if reach < 4 else min(12, math.ceil(reach / 3))
+        reach = shape.height * min(box.length, 0.35) * length * canvas.width
+        # The silhouette swept along the shadow, in steps of a few pixels.
+        steps = min(12, math.ceil(reach / 3))
         for step in range(1, steps + 1):
             dx, dy = math.cos(sun) * reach * step / steps, math.sin(sun) * reach * step / steps
-            for part, polygon in zip(parts, polygons, strict=True):
-                if part.solid:
-                    shadow_draw.polygon([(x + dx, y + dy) for x, y in polygon], fill=round(255 * strength))
+            for _, polygon in figure.solid():
+                draw.polygon([(x + dx, y + dy) for x, y in polygon], fill=tone)
     canvas.paste((12, 14, 22), (0, 0), shadow)
 
 
@@ -421,10 +159,10 @@ def _reduce_labels(labels: np.ndarray, count: int, factor: int) -> np.ndarray:
     if factor == 1:
         return labels
     size = labels.shape[0] // factor
-    blocks = labels.reshape(size, factor, size, factor)
     result = np.zeros((size, size), np.uint8)
+    quarters = [labels[row::factor, column::factor] for row in range(factor) for column in range(factor)]
     for label in range(1, count + 1):
-        covered = (blocks == label).sum(axis=(1, 3))
+        covered = sum((quarter == label).astype(np.uint8) for quarter in quarters)
         result[2 * covered >= factor * factor] = label
     return result
 
@@ -437,7 +175,7 @@ def _measure(placed: Placed, mask: np.ndarray) -> Thing:
     return Thing(placed.category, placed.colour, (x1, y1, x2, y2), float(mask.mean()))
 
 
-def _exposed(canvas: Image.Image, rng: np.random.Generator) -> np.ndarray:
+def _exposed(canvas: Image.Image, rng: np.random.Generator, grain: np.random.Generator) -> np.ndarray:
     """Exposure, a slight colour cast, haze and sensor noise."""
     gain, haze = rng.uniform(0.85, 1.08), rng.uniform(0, 18)
     table: list[float] = []
@@ -445,5 +183,5 @@ def _exposed(canvas: Image.Image, rng: np.random.Generator) -> np.ndarray:
         table += [min(255.0, level * gain * cast * (1 - haze / 255) + haze) for level in range(256)]
     pixels = np.asarray(canvas.point([round(level) for level in table])).astype(np.int16)
     sigma = rng.uniform(*NOISE)
-    noise = rng.standard_normal(pixels.shape[:2], dtype=np.float32) * np.float32(sigma)
+    noise = grain.standard_normal(pixels.shape[:2], dtype=np.float32) * np.float32(sigma)
     return np.clip(pixels + noise.astype(np.int16)[..., None], 0, 255).astype(np.uint8)

@@ -396,7 +396,7 @@ SHAPES: dict[str, Shape] = {
         airplane, (0.8, 1.0), (0.007, 0.10), 0.31, ("white", "gray", "blue", "red", "yellow"), 0.06, "airplane"
     ),
     "baseballfield": Shape(
-        baseballfield, (1.41, 1.42), (0.025, 0.20), 0.56, ("green", "brown", "orange"), 0.0, "baseball field"
+        baseballfield, (1.41, 1.42), (0.025, 0.28), 0.56, ("green", "brown", "orange"), 0.0, "baseball field"
     ),
     "basketballcourt": Shape(
         basketballcourt, (0.5, 0.62), (0.012, 0.11), 1.0, ("orange", "green", "blue", "red", "gray"), 0.0,
@@ -407,15 +407,15 @@ SHAPES: dict[str, Shape] = {
         chimney, (0.26, 0.4), (0.006, 0.05), 0.85, ("gray", "white", "red", "brown"), 1.0, "chimney", foot=True
     ),
     "groundtrackfield": Shape(
-        groundtrackfield, (0.5, 0.62), (0.03, 0.24), 0.88, ("red", "blue", "brown", "orange", "gray"), 0.0,
+        groundtrackfield, (0.5, 0.62), (0.03, 0.30), 0.88, ("red", "blue", "brown", "orange", "gray"), 0.0,
         "ground track field",
     ),
-    "harbor": Shape(harbor, (0.45, 0.75), (0.02, 0.18), 0.56, ("gray", "white", "brown"), 0.02, "harbor"),
+    "harbor": Shape(harbor, (0.45, 0.75), (0.02, 0.20), 0.56, ("gray", "white", "brown"), 0.02, "harbor"),
     "overpass": Shape(overpass, (0.16, 0.28), (0.015, 0.14), 1.0, ("gray", "white", "brown"), 0.08, "overpass"),
     "ship": Shape(
         ship, (0.24, 0.36), (0.006, 0.08), 0.86, ("white", "gray", "black", "red", "blue", "orange"), 0.05, "ship"
     ),
-    "stadium": Shape(stadium, (0.7, 0.95), (0.04, 0.27), 0.785, ("white", "gray", "blue", "red"), 0.08, "stadium"),
+    "stadium": Shape(stadium, (0.7, 0.95), (0.04, 0.34), 0.785, ("white", "gray", "blue", "red"), 0.08, "stadium"),
     "storagetank": Shape(
         storagetank, (1.0, 1.0), (0.006, 0.09), 0.78, ("white", "gray", "brown", "blue", "green"), 0.2,
         "storage tank",

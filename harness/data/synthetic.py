@@ -31,7 +31,8 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from harness.data.expressions import Expression, describe
-from harness.data.scene import Scene, draw_scene, plan_scene
+from harness.data.layout import plan_scene
+from harness.data.scene import Scene, draw_scene
 from harness.errors import HarnessError
 from harness.files import read_json
 
@@ -118,12 +119,12 @@ def make_scene(index: int, size: int, seed: int) -> tuple[Scene, int, Expression
     Returns:
         The scene, the target's position in `scene.things`, and the sentence.
     """
-    rng = np.random.default_rng(np.random.SeedSequence([seed, index]))
+    plan_rng, draw_rng, word_rng = np.random.default_rng(np.random.SeedSequence([seed, index])).spawn(3)
     while True:
-        scene = draw_scene(plan_scene(size, rng), size, rng)
+        scene = draw_scene(plan_scene(size, plan_rng), size, draw_rng)
         kin = [i for i, thing in enumerate(scene.things) if thing.category == scene.things[0].category]
         for target in kin:
-            expression = describe(scene.things, scene.things[target], scene.theme, rng)
+            expression = describe(scene.things, scene.things[target], scene.theme, word_rng)
             if expression is not None:
                 return scene, target, expression
 
