@@ -226,7 +226,7 @@ def _long(
     opening = _choose(
         (
             f"in this aerial image of {LANDSCAPES[theme]}",
-            f"in the scene of {LANDSCAPES[theme]} seen from above",
+            f"in the overhead picture of {LANDSCAPES[theme]}",
         ),
         rng,
     )

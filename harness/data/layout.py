@@ -14,7 +14,7 @@ import numpy as np
 from harness.data.ground import Band, Box, Ground, apart
 from harness.data.shapes import SHAPES
 
-# How hard the set is. ------------------------------------------------------------------------------------------
+# How hard the set is: the constants to turn.
 OBJECTS: tuple[tuple[int, float], ...] = ((3, 0.34), (4, 0.33), (5, 0.25), (6, 0.08))
 """Number of objects of a scene and its probability: three to five are what RRSIS-D's crops tend to show."""
 DISTRACTOR_SHARE = 0.85

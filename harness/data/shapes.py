@@ -70,11 +70,11 @@ class Shape:
 
 
 def shade(colour: RGB, factor: float) -> RGB:
-    """Darken (factor < 1) or lighten (factor > 1, towards white) a colour."""
+    """Darken (factor < 1) or lighten (factor > 1) a colour; black stays dark and red stays red."""
     if factor <= 1:
         red, green, blue = (round(c * factor) for c in colour)
     else:
-        red, green, blue = (round(c + (255 - c) * (factor - 1)) for c in colour)
+        red, green, blue = (min(255, round(c + (factor - 1) * (40 + 0.6 * c))) for c in colour)
     return red, green, blue
 
 
