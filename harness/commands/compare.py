@@ -174,7 +174,7 @@ def _print_table(comparison: "Comparison", labels: list[str], notes: list[str]) 
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     table.add_column("metric")
-    for heading in ("A", "B", "A − B", f"{comparison.confidence:.0%} interval", "p", "p (Holm)"):
+    for heading in ("A", "B", "A − B", f"{100 * comparison.confidence:g}% interval", "p", "p (Holm)"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, metric in comparison.metrics.items():
         significant = metric.p_adjusted < _alpha(comparison)
