@@ -18,11 +18,11 @@ class LanguageUpdate(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.gate = Gate(dim)
+        self.language_gate = Gate(dim)
 
     def forward(self, x: Tensor, r: Tensor) -> Tensor:
         """Update the map x (B, H, W, C) by the multimodal map r of the same shape."""
-        return x + self.gate(r) * r
+        return x + self.language_gate(r) * r
 
 
 def plain_refinement(dim: int) -> nn.Module:

@@ -88,9 +88,9 @@ class RotatedConv(nn.Module):
     def __init__(self, dim: int, kernels: int) -> None:
         super().__init__()
         self.routing = Routing(dim, kernels)
-        self.kernels = nn.Parameter(torch.empty(kernels, dim, dim, 3, 3))
+        self.weight = nn.Parameter(torch.empty(kernels, dim, dim, 3, 3))
         # Kaiming's fan_out of a five-dimensional tensor counts dim * 9, whatever the number of kernels.
-        nn.init.normal_(self.kernels, std=math.sqrt(2 / (dim * 9)))
+        nn.init.normal_(self.weight, std=math.sqrt(2 / (dim * 9)))
         self.register_buffer("terms", rotation_terms(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -98,13 +98,16 @@ class RotatedConv(nn.Module):
         B, C, H, W = x.shape
         weight, angle = self.routing(x)
         kernel = self.rotated_kernels(weight, angle)
-        out = F.conv2d(x.reshape(1, B * C, H, W), kernel.flatten(0, 1), padding=1, groups=B)
-        return out.view(B, C, H, W)
+        out = F.conv2d(x.reshape(1, B * C, H, W), kernel.flatten(0, 1), padding=1, groups=B).view(B, C, H, W)
+        # One group a sample works on channels-first memory only. Go back to the map's own layout: on a CPU the
+        # depthwise convolutions that follow in MAFN are several times slower on channels-first memory.
+        channels_last = x.is_contiguous(memory_format=torch.channels_last)
+        return out.contiguous(memory_format=torch.channels_last) if channels_last else out
 
     def rotated_kernels(self, weight: Tensor, angle: Tensor) -> Tensor:
         """Return each sample's kernel (B, C, C, 3, 3) for weights and angles (B, n)."""
         rotation = weight[..., None, None] * rotation_matrix(angle, self.terms.to(angle.dtype))
-        n, C = self.kernels.shape[:2]
-        taps = self.kernels.view(n, C * C, 9).transpose(1, 2).reshape(n * 9, C * C)
+        n, C = self.weight.shape[:2]
+        taps = self.weight.view(n, C * C, 9).transpose(1, 2).reshape(n * 9, C * C)
         mixed = rotation.transpose(1, 2).reshape(-1, n * 9) @ taps
         return mixed.view(-1, 9, C * C).transpose(1, 2).reshape(-1, C, C, 3, 3)

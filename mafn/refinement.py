@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from baselines.decoder import ConvNormRelu
@@ -27,16 +26,17 @@ class MultiScaleRefinement(nn.Module):
         )
         # All scales of a level share the rotated convolution. After the last scale it would feed nothing, so
         # a single scale has none.
-        self.rotated_conv = RotatedConv(dim, rotated_kernels) if len(kernels) > 1 else None
+        if len(kernels) > 1:
+            self.rotated_conv = RotatedConv(dim, rotated_kernels)
         self.project = nn.Conv2d(dim, dim, 1, bias=False)
         self.bn = nn.BatchNorm2d(dim)
 
     def forward(self, y: Tensor) -> Tensor:
         """Map (B, dim, H, W) to the same shape."""
         p = self.expand(y)
-        outputs: list[Tensor] = []
-        for scale in self.scales:
-            if outputs and self.rotated_conv is not None:
-                p = self.rotated_conv(p) + outputs[-1]
-            outputs.append(scale(p))
-        return y + self.bn(self.project(torch.stack(outputs).sum(dim=0)))
+        output = total = self.scales[0](p)
+        for scale in self.scales[1:]:
+            p = self.rotated_conv(p) + output
+            output = scale(p)
+            total = total + output
+        return y + self.bn(self.project(total))
