@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.config import Params
 from harness.files import atomic_write
 from harness.report import wording
+from harness.report.comparisons import ComparisonGroup, SanityRow, comparison_groups, sanity_rows
 from harness.report.figures import forest_plot, training_curves
 from harness.report.inputs import Comparison, Run, Statistics, read_runs, read_statistics
 from harness.report.overlays import TILE, draw_overlays
@@ -15,14 +17,10 @@ from harness.report.tables import (
     ENCODERS,
     RUN_COLUMNS,
     WITH_INTERVAL,
-    ComparisonGroup,
     Encoders,
-    SanityRow,
     Table,
-    comparison_groups,
     environment,
     paper_table,
-    sanity_rows,
 )
 
 HERE = Path(__file__).parent
@@ -52,7 +50,7 @@ def _command_line(command: object) -> str:
     return shlex.join(map(str, command)) if isinstance(command, list) else str(command)
 
 
-def _title(params: Any) -> str:
+def _title(params: Params) -> str:
     return f"{wording.listing(list(params.tables.table1.rows))} under one protocol"
 
 
@@ -62,7 +60,7 @@ def _sizes_sentence(table: Table) -> str:
     return f"Measured on {wording.listing([f'{n:,} ({split})' for split, n in table.sizes.items()])} expressions."
 
 
-def _checkpoint_sentence(params: Any) -> str:
+def _checkpoint_sentence(params: Params) -> str:
     """Which weights were evaluated, as `harness.training.loop` chooses them."""
     every = params.training.validate_every
     looked = "each epoch" if every == 1 else f"every {every} epochs and after the last"
@@ -147,22 +145,17 @@ def _method_lines(statistics: Statistics) -> list[str]:
     return lines
 
 
-def _plain(settings: Any) -> Any:
-    """The settings as plain containers for YAML."""
-    return settings.model_dump(mode="json") if hasattr(settings, "model_dump") else vars(settings)
-
-
 def _all_gaps(runs: Sequence[Run], tables: Sequence[Table], overlay_gaps: Sequence[str]) -> list[str]:
     gaps = [f"Run {run.name}: {'; '.join(run.gaps)}" for run in runs if run.gaps]
     gaps += [f"{table.number}, {gap}" for table in tables for gap in table.gaps]
     return gaps + [f"Predictions: {gap}" for gap in overlay_gaps]
 
 
-def _context(params: Any) -> dict[str, Any]:
+def _context(params: Params) -> dict[str, Any]:
     import yaml
     from markupsafe import Markup
 
-    statistics = read_statistics(Path(params.out) / "statistics.json")
+    statistics = read_statistics(params.statistics_file)
     published = read_published(params.report.published)
     runs = read_runs(params)
     names = {variant: name for name, variant in params.tables.table1.rows.items()}
@@ -213,16 +206,18 @@ def _context(params: Any) -> dict[str, Any]:
         "runs_trained": sum(run.provenance is not None for run in runs),
         "run_columns": RUN_COLUMNS,
         "environment": environment(runs),
-        "params_yaml": yaml.safe_dump(_plain(params), sort_keys=False, allow_unicode=True, width=100),
+        "params_yaml": yaml.safe_dump(
+            params.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
+        ),
         "all_gaps": _all_gaps(runs, tuple(tables.values()), overlays.gaps),
     }
 
 
-def build_report(params: Any) -> Path:
+def build_report(params: Params) -> Path:
     """Write the report's page.
 
     Args:
-        params: of harness.config. Reads `${out}/statistics.json`, the runs' folders, `${out}/data/test.arrow`
+        params: the profile. Reads statistics.json, the runs' folders, test.arrow
             and params.report.published; the same files give the same bytes.
 
     Returns:

@@ -1,17 +1,18 @@
 """The report's figures: matplotlib SVG that takes the page's font and its light or dark colours."""
 
 import io
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
-from itertools import cycle
+from itertools import chain, cycle
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from harness.report.comparisons import ComparisonGroup, NamedComparison
 from harness.report.inputs import Run
-from harness.report.tables import ComparisonGroup, NamedComparison
 from harness.report.wording import interval, signed
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _inline(figure: "Figure", name: str, title: str, description: str) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px; font-family: inherit", svg)
+    svg = re.sub(r"font-family: [^;\"]*", "font-family: inherit", svg)
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = svg.replace('xlink:href="#', f'href="#{name}-').replace("url(#", f"url(#{name}-")
     svg = re.sub(
@@ -112,13 +113,13 @@ def forest_plot(groups: Sequence[ComparisonGroup], alpha: float, metric: str = "
         return None
     width, height = 9.2, 0.55 + 0.26 * len(lines)
     with _canvas(width, height) as (figure, (axis,)):
-        figure.subplots_adjust(left=0.33, right=0.68, top=1 - 0.05 / height, bottom=0.5 / height)
+        figure.subplots_adjust(left=0.36, right=0.70, top=1 - 0.05 / height, bottom=0.5 / height)
         axis.axvline(0, color=MUTED, linewidth=0.9)
         columns = axis.get_yaxis_transform()  # x in shares of the axes' width, y in lines
         values = [0.0]
         for position, line in enumerate(lines):
             if isinstance(line, str):
-                axis.text(-0.94, -position, line, transform=columns, va="center", weight="bold")
+                axis.text(-0.36 / 0.34, -position, line, transform=columns, va="center", weight="bold")
                 continue
             found = line.comparison.metrics[metric]
             significant = line.significant(metric, alpha)
@@ -135,10 +136,10 @@ def forest_plot(groups: Sequence[ComparisonGroup], alpha: float, metric: str = "
             axis.text(
                 -0.03, -position, f"{line.a} versus {line.b}", transform=columns, va="center", ha="right"
             )
-            axis.text(1.15, -position, signed(found.difference), transform=columns, va="center", ha="right")
-            axis.text(1.18, -position, interval(found.interval), transform=columns, va="center")
+            axis.text(1.16, -position, signed(found.difference), transform=columns, va="center", ha="right")
+            axis.text(1.19, -position, interval(found.interval), transform=columns, va="center")
             axis.text(
-                1.58, -position, word, transform=columns, va="center", color=INK if significant else MUTED
+                1.56, -position, word, transform=columns, va="center", color=INK if significant else MUTED
             )
         margin = 0.04 * (max(values) - min(values) or 1)
         axis.set_xlim(min(values) - margin, max(values) + margin)
@@ -195,9 +196,10 @@ def training_curves(runs: Sequence[Run], column: str, label: str) -> str | None:
             left=0.075, right=0.995, top=1 - 0.26 / height, bottom=0.46 / height, wspace=0.12, hspace=0.32
         )
         for axis, variant in zip(axes, variants, strict=False):
-            for run, steps, values in curves:
-                if run.variant != variant:
-                    axis.plot(steps, values, color=RULE, linewidth=0.9)
+            others = [curve for curve in curves if curve[0].variant != variant]
+            faint_steps = [*chain.from_iterable([*steps, math.nan] for _, steps, _ in others)]
+            faint_values = [*chain.from_iterable([*values, math.nan] for _, _, values in others)]
+            axis.plot(faint_steps, faint_values, color=RULE, linewidth=0.9)  # one path: a NaN lifts the pen
             mine = [curve for curve in curves if curve[0].variant == variant]
             for (_, steps, values), dashes in zip(mine, cycle(DASHES), strict=False):
                 axis.plot(steps, values, color=ACCENT, linewidth=1.5, linestyle=dashes)

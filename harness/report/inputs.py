@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.config import Params
 from harness.errors import HarnessError
 from harness.files import read_json
 
@@ -228,15 +229,15 @@ def _read_history(path: Path) -> tuple[pd.DataFrame | None, str | None]:
     return history, None
 
 
-def read_runs(params: Any) -> tuple[Run, ...]:
+def read_runs(params: Params) -> tuple[Run, ...]:
     """The runs that params.yaml names, each with what its folder holds.
 
     Args:
-        params: of harness.config; `params.runs` and `params.out` are used.
+        params: its `runs` are looked up under its `out`.
     """
     runs = []
     for name, planned in params.runs.items():
-        folder = Path(params.out) / "runs" / name
+        folder = params.run_dir(name)
         provenance, no_provenance = _read_provenance(folder / "provenance.json")
         history, no_history = _read_history(folder / "history.csv")
         gaps = tuple(gap for gap in (no_provenance, no_history) if gap)

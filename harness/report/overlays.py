@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from harness.config import Params
 from harness.errors import HarnessError
 from harness.report.inputs import PROTOCOL
 from harness.samples import read_samples
@@ -66,8 +67,7 @@ class _Predictions:
     gap: str | None = None
 
 
-def _load(label: str, run: str, out: Path) -> _Predictions:
-    folder = out / "runs" / run
+def _load(label: str, run: str, folder: Path) -> _Predictions:
     try:
         samples = read_samples(folder / f"test.{PROTOCOL}.parquet")
     except HarnessError:
@@ -82,11 +82,11 @@ def _load(label: str, run: str, out: Path) -> _Predictions:
     return _Predictions(label, run, unique[0]["iou"], unique[1])
 
 
-def _first_common_seed(params: Any, variants: Sequence[str]) -> dict[str, str]:
+def _first_common_seed(params: Params, variants: Sequence[str]) -> dict[str, str]:
     """Variant -> run: of the first seed that all of them have; of each one's first seed if there is none."""
     runs: dict[str, dict[int, str]] = {variant: {} for variant in variants}
     for name, run in params.runs.items():
-        if run.variant in runs and (Path(params.out) / "runs" / name / "predictions.parquet").exists():
+        if run.variant in runs and (params.run_dir(name) / "predictions.parquet").exists():
             runs[run.variant][run.seed] = name
     there = [set(seeds) for seeds in runs.values() if seeds]
     common = sorted(set.intersection(*there)) if there else []
@@ -237,11 +237,8 @@ def _tiles(row: dict[str, Any], models: Sequence[_Predictions]) -> tuple[Tile, .
     return tuple(tiles)
 
 
-def draw_overlays(params: Any) -> Overlays:
+def draw_overlays(params: Params) -> Overlays:
     """Draw params.report.overlays test samples with the predictions of Table I's models.
-
-    Args:
-        params: of harness.config.
 
     Returns:
         The rows from the worst to the best mean IoU; `gaps` says what is missing, in words.
@@ -251,7 +248,7 @@ def draw_overlays(params: Any) -> Overlays:
     rows = params.tables.table1.rows
     chosen_runs = _first_common_seed(params, tuple(rows.values()))
     models = [
-        _load(name, chosen_runs[variant], Path(params.out))
+        _load(name, chosen_runs[variant], params.run_dir(chosen_runs[variant]))
         if variant in chosen_runs
         else _Predictions(name, None, gap=f"No run of {variant} has predictions.parquet")
         for name, variant in rows.items()
@@ -260,7 +257,7 @@ def draw_overlays(params: Any) -> Overlays:
     gaps = tuple(model.gap for model in models if model.gap)
     runs = tuple(model.run for model in there if model.run)
     rule = ""
-    path = Path(params.out) / "data" / "test.arrow"
+    path = params.split_file("test")
     if not there or not params.report.overlays:
         return Overlays((), rule, runs, gaps)
     try:
@@ -295,6 +292,6 @@ def draw_overlays(params: Any) -> Overlays:
     rule = (
         f"The {len(mean_iou):,} test expressions were ordered by the mean IoU of {names}, cut into "
         f"{len(overlays)} parts of equal size, and the middle one of each part is shown, the worst first. "
-        "Nobody chose them."
+        "None was picked by hand."
     )
     return Overlays(tuple(overlays), rule, runs, gaps)

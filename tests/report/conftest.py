@@ -3,11 +3,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from report_inputs import make_inputs, make_params
 
 from harness.config import Params
 from harness.report.build import build_report
-
-from .pipeline import make_inputs, make_params
 
 
 @pytest.fixture(scope="session")

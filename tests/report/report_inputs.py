@@ -176,12 +176,12 @@ def make_inputs(params: Params, count: int = 40) -> None:
             _leave_training(params, run, rng)
         for name, mask in (("empty", masks[0] & False), ("whole", masks[0] | True), ("mean", mean)):
             _evaluate(params, f"trivial-{name}-s0", split, masks, [mask] * count)
-    write_json(params.out / "statistics.json", build(params))
+    write_json(params.statistics_file, build(params))
 
 
 def edit_statistics(params: Params, change: object) -> None:
     """Read statistics.json, pass it to `change`, and write it back."""
-    path = params.out / "statistics.json"
+    path = params.statistics_file
     content = json.loads(path.read_text(encoding="utf-8"))
     change(content)  # type: ignore[operator]
     write_json(path, content)

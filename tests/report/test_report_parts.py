@@ -1,0 +1,179 @@
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from report_inputs import ROOT, make_params
+
+from harness.errors import HarnessError
+from harness.report import wording
+from harness.report.comparisons import comparison_groups
+from harness.report.figures import forest_plot, training_curves
+from harness.report.inputs import Run, read_statistics
+from harness.report.overlays import draw_prediction, quantile_spread
+from harness.report.published import read_published
+
+
+@pytest.fixture
+def statistics(pipeline):
+    return read_statistics(make_params(pipeline).statistics_file)
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "with_sign"),
+    [(61.204, "61.20", "+61.20"), (-2.5, "−2.50", "−2.50"), (-0.001, "0.00", "0.00"), (0, "0.00", "0.00")],
+)
+def test_numbers(value, text, with_sign):
+    assert wording.number(value) == text
+    assert wording.signed(value) == with_sign
+
+
+@pytest.mark.parametrize(
+    ("p", "text", "sentence"),
+    [
+        (0.0499, "0.0499", "p = 0.0499"),
+        (0.00001, "<\xa00.0001", "p < 0.0001"),
+        (None, "not computed", "p not computed"),
+    ],
+)
+def test_p_values(p, text, sentence):
+    assert wording.p_text(p) == text
+    assert wording.p_equals(p) == sentence
+
+
+NAMES = {"lavt-full": "LAVT", "rmsin-full": "RMSIN", "mafn-full": "MAFN"}
+
+
+def with_mafn_against_rmsin(statistics, **changes):
+    """The statistics with other figures for mIoU of MAFN against RMSIN on test."""
+    comparisons = []
+    for comparison in statistics.comparisons:
+        if {comparison.a, comparison.b} == {"mafn-full", "rmsin-full"} and comparison.split == "test":
+            found = dataclasses.replace(comparison.metrics["mIoU"], **changes)
+            comparison = dataclasses.replace(comparison, metrics=comparison.metrics | {"mIoU": found})
+        comparisons.append(comparison)
+    return dataclasses.replace(statistics, comparisons=tuple(comparisons))
+
+
+def test_findings_name_the_leader_and_every_rival(statistics):
+    text = " ".join(wording.findings(statistics, NAMES, "test"))
+    assert "MAFN has the highest mIoU of the 3 models measured" in text
+    assert "Its lead over RMSIN is" in text
+    assert "Its lead over LAVT is" in text
+    assert "these trained networks" in text
+
+
+def test_findings_claim_nothing_without_significance(statistics):
+    changed = with_mafn_against_rmsin(
+        statistics, difference=0.4, interval=(-1.0, 1.8), p_value=0.3, p_adjusted=1.0
+    )
+    sentence = next(s for s in wording.findings(changed, NAMES, "test") if "over RMSIN" in s)
+    assert "not significant, so these data do not tell the two apart" in sentence
+    assert "0.40 points (95% interval −1.00 to 1.80; Holm-adjusted p = 1.0000)" in sentence
+
+
+def test_findings_turn_a_comparison_the_other_way_round(statistics):
+    turned = tuple(
+        dataclasses.replace(
+            c,
+            a=c.b,
+            b=c.a,
+            metrics={
+                m: dataclasses.replace(
+                    f, a=f.b, b=f.a, difference=-f.difference, interval=(-f.interval[1], -f.interval[0])
+                )
+                for m, f in c.metrics.items()
+            },
+        )
+        for c in statistics.comparisons
+    )
+    other = dataclasses.replace(statistics, comparisons=turned)
+    assert wording.findings(other, NAMES, "test") == wording.findings(statistics, NAMES, "test")
+
+
+def test_samples_are_spread_over_the_quantiles():
+    index = pd.MultiIndex.from_tuples([(number, "s") for number in range(100)], names=["ref_id", "sentence"])
+    iou = pd.Series(np.random.default_rng(0).permutation(100) / 100, index=index)
+    assert iou.loc[quantile_spread(iou, 4)].tolist() == [0.12, 0.37, 0.62, 0.87]
+    assert len(quantile_spread(iou.iloc[:3], 12)) == 3
+    shuffled = iou.sample(frac=1, random_state=1)
+    assert quantile_spread(shuffled, 5).tolist() == quantile_spread(iou, 5).tolist()  # whatever the row order
+
+
+def test_overlay_colours_tell_the_three_cases_apart():
+    image = np.full((40, 40, 3), 128, dtype=np.uint8)
+    truth, prediction = np.zeros((2, 40, 40), dtype=bool)
+    truth[8:32, 4:24] = True
+    prediction[8:32, 14:36] = True
+    drawn = draw_prediction(image, truth, prediction).astype(int)
+    hit, false, missed = drawn[12:28, 16:22], drawn[12:28, 28:34], drawn[12:28, 6:12]
+    assert (hit[..., 2] > hit[..., 0] + 50).all()  # blue
+    assert (false[..., 0] > false[..., 2] + 80).all()  # red
+    assert (missed[..., 1] > missed[..., 2] + 10).all()  # yellow
+    assert np.ptp(missed.sum(2)) > 150  # hatched
+    assert (drawn[12:28, 24] == 255).all()  # the outline, just outside the truth
+    assert np.ptp(drawn[:4], axis=2).max() == 0  # background stays grey
+
+
+def test_forest_plot_is_text_and_repeats(statistics, params):
+    groups = comparison_groups(params, statistics)
+    first = forest_plot(groups, statistics.alpha)
+    assert first == forest_plot(groups, statistics.alpha)
+    assert "MAFN versus RMSIN" in first
+    assert "<metadata" not in first
+    assert "xmlns" not in first
+    assert not any(stand_in in first for stand_in in ("#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f"))
+    assert forest_plot((), statistics.alpha) is None
+
+
+def test_groups_follow_the_tables(statistics, params):
+    groups = comparison_groups(params, statistics)
+    assert [group.title for group in groups] == [
+        "Table I, test",
+        "Table I, val",
+        "Table II, val",
+        "Table III, val",
+    ]
+    assert sum(len(group.pairs) for group in groups) == len(statistics.comparisons)
+    stray = dataclasses.replace(statistics.comparisons[0], a="lavt-full", b="mafn-k1")
+    groups = comparison_groups(params, dataclasses.replace(statistics, comparisons=(stray,)))
+    assert [group.title for group in groups] == ["Other comparisons, test"]
+
+
+def test_curves_skip_empty_cells_and_thin_long_ones(tmp_path):
+    steps = np.arange(5000)
+    history = pd.DataFrame(
+        {"step": steps, "loss": 1 / (1 + steps), "val_mIoU": np.where(steps % 1000 == 999, 50.0, np.nan)}
+    )
+    run = Run("lavt-full-s0", "lavt-full", 0, tmp_path, None, history)
+    loss = training_curves([run], "loss", "loss")
+    assert len(loss) < 40_000
+    assert "lavt-full-s0 ends at 0.0002" in loss
+    assert "lavt-full-s0 ends at 50" in training_curves([run], "val_mIoU", "mIoU")
+    assert training_curves([run], "val_oIoU", "oIoU") is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c["table1"]["LAVT"]["val"].pop(), r"table1.LAVT.val must be a list of 7 numbers"),
+        (lambda c: c["table2"].update(default=[75.2, 55.4, 24.2, 77.8, "64,8"]), "holds '64,8'"),
+        (lambda c: c["table3"].update({"[1]": [1, 2, 3, 4, 101]}), "holds 101"),
+        (lambda c: c["table1"]["MAFN"]["uncertain"]["test"].update({"P@0.55": "?"}), "names 'P@0.55'"),
+        (lambda c: c["table1"]["MAFN"]["uncertain"].update(train={}), "names the split 'train'"),
+        (lambda c: c.pop("table2"), "lacks table2"),
+    ],
+)
+def test_wrong_published_files_are_refused(tmp_path, change, message):
+    content = yaml.safe_load((ROOT / "reports" / "published.yaml").read_text(encoding="utf-8"))
+    change(content)
+    path = tmp_path / "published.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(HarnessError, match=message):
+        read_published(path)
+
+
+def test_a_missing_published_file_is_named(tmp_path):
+    with pytest.raises(HarnessError, match=r"nowhere\.yaml does not exist"):
+        read_published(tmp_path / "nowhere.yaml")
