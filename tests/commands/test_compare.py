@@ -14,7 +14,7 @@ from harness.samples import read_samples, write_samples
 from harness.statistics import compare
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "statistics"))
-from sample_tables import evaluated_profile, sample_table, without
+from sample_tables import copied_profile, evaluated_profile, sample_table, without
 
 
 @pytest.fixture(scope="module")
@@ -146,8 +146,8 @@ def test_seeds_must_be_numbers(params):
     assert "whole numbers separated by commas" in " ".join(result.output.replace("│", " ").split())
 
 
-def test_runs_that_are_not_evaluated(tmp_path):
-    params = evaluated_profile(tmp_path, n=6, resamples=9)
+def test_runs_that_are_not_evaluated(params, tmp_path):
+    params = copied_profile(params, tmp_path, resamples=9)
     without(params, "mafn-k1-s0")
     without(params, "rmsin-full-s1")
     with pytest.raises(HarnessError, match=r"mafn-k1-s0: not evaluated on test \(resized\)") as error:

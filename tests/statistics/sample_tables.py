@@ -78,12 +78,7 @@ def counts_table(pairs, *, model="a", clusters=None, seed=None):
 
 def evaluated_profile(folder: Path, *, n=40, resamples=200) -> Params:
     """Write the project's params.yaml into `folder` and the tables of all its runs and trivial predictors."""
-    content = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
-    content["out"] = str(folder / "out")
-    content["params"] = str(folder / "params.yaml")
-    content["statistics"] = {"resamples": resamples, "permutations": resamples, "seed": 0, "confidence": 0.95}
-    (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-    params = load_params(folder / "params.yaml")
+    params = _write_params(PROJECT / "params.yaml", folder, resamples)
     runs = [(name, *run.variant.split("-"), run.seed) for name, run in params.runs.items()]
     runs += [(f"trivial-{predictor}-s0", "trivial", predictor, 0) for predictor in TRIVIAL]
     for name, model, variant, seed in runs:
@@ -97,6 +92,21 @@ def evaluated_profile(folder: Path, *, n=40, resamples=200) -> Params:
             table = sample_table(n, quality=quality - 0.5, **same)
             write_samples(table, params.run_dir(name) / "test-shuffled.resized.parquet")
     return params
+
+
+def copied_profile(params: Params, folder: Path, *, resamples=2) -> Params:
+    """Copy an evaluated profile to `folder`, to damage the copy."""
+    shutil.copytree(params.out, folder / "out")
+    return _write_params(params.params, folder, resamples)
+
+
+def _write_params(source: Path, folder: Path, resamples: int) -> Params:
+    content = yaml.safe_load(source.read_text(encoding="utf-8"))
+    content["out"] = str(folder / "out")
+    content["params"] = str(folder / "params.yaml")
+    content["statistics"] = {"resamples": resamples, "permutations": resamples, "seed": 0, "confidence": 0.95}
+    (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    return load_params(folder / "params.yaml")
 
 
 def without(params: Params, run: str) -> None:

@@ -5,7 +5,7 @@ import sys
 
 import pandas as pd
 import pytest
-from sample_tables import evaluated_profile, sample_table, without
+from sample_tables import copied_profile, evaluated_profile, sample_table, without
 
 from harness.errors import HarnessError
 from harness.metrics import METRICS, summarize
@@ -143,8 +143,8 @@ def test_table_three_needs_the_papers_choice(params):
 @pytest.mark.parametrize(
     ("run", "command"), [("mafn-k13-s0", "--run mafn-k13-s0"), ("trivial-whole-s0", "--trivial")]
 )
-def test_a_run_that_is_not_evaluated_is_an_error_with_the_command(tmp_path, run, command):
-    params = evaluated_profile(tmp_path, n=6, resamples=2)
+def test_a_run_that_is_not_evaluated_is_an_error_with_the_command(params, tmp_path, run, command):
+    params = copied_profile(params, tmp_path)
     without(params, run)
     message = (
         f"{params.run_dir(run)}/val.resized.parquet does not exist; "
@@ -154,8 +154,8 @@ def test_a_run_that_is_not_evaluated_is_an_error_with_the_command(tmp_path, run,
         build(params)
 
 
-def test_a_table_of_another_run_or_dataset_is_an_error(tmp_path):
-    params = evaluated_profile(tmp_path, n=6, resamples=2)
+def test_a_table_of_another_run_or_dataset_is_an_error(params, tmp_path):
+    params = copied_profile(params, tmp_path)
     path = params.run_dir("mafn-full-s0") / "test.resized.parquet"
     for wrong, message in (
         ({"seeds": (1,)}, "seed should be 0 and is 1"),
@@ -170,8 +170,8 @@ def test_a_table_of_another_run_or_dataset_is_an_error(tmp_path):
         read_run(params, "mafn-full-s0", "test", "resized")
 
 
-def test_what_cannot_be_paired_names_the_entry(tmp_path):
-    params = evaluated_profile(tmp_path, n=6, resamples=2)
+def test_what_cannot_be_paired_names_the_entry(params, tmp_path):
+    params = copied_profile(params, tmp_path)
     path = params.run_dir("mafn-full-s1") / "test.resized.parquet"
     write_samples(read_samples(path).iloc[:-1], path)
     with pytest.raises(
