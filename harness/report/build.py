@@ -207,7 +207,11 @@ def _context(params: Params) -> dict[str, Any]:
         "run_columns": RUN_COLUMNS,
         "environment": environment(runs),
         "params_yaml": yaml.safe_dump(
-            params.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
+            params.model_dump(mode="json"),
+            sort_keys=False,
+            allow_unicode=True,
+            width=100,
+            default_flow_style=None,
         ),
         "all_gaps": _all_gaps(runs, tuple(tables.values()), overlays.gaps),
     }

@@ -224,7 +224,11 @@ def _tiles(row: dict[str, Any], models: Sequence[_Predictions]) -> tuple[Tile, .
             continue
         found = model.masks.loc[key]
         height, width = int(found["height"]), int(found["width"])
-        predicted = _decode(found["prediction"], height, width)
+        try:
+            predicted = _decode(found["prediction"], height, width)
+        except ValueError:  # counts that do not fill the height and width beside them
+            tiles.append(Tile(model.label, None, gap="The stored prediction cannot be decoded"))
+            continue
         true = _resize(truth, width, height)
         hits, false, missed = ((predicted & true).sum(), (predicted & ~true).sum(), (true & ~predicted).sum())
         drawn = draw_prediction(image, _resize(true, TILE, TILE), _resize(predicted, TILE, TILE))

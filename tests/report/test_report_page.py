@@ -1,12 +1,14 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from html import unescape
 from itertools import pairwise
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from report_inputs import ROOT, edit_statistics, make_params
@@ -314,8 +316,6 @@ def test_same_inputs_same_bytes_in_another_process(params, tmp_path):
 
 
 def test_a_missing_run_is_stated_and_the_rest_stands(params):
-    import shutil
-
     without(params, "mafn-k13")
     shutil.rmtree(params.run_dir("mafn-k13-s0"))
     page = render(params)
@@ -328,8 +328,6 @@ def test_a_missing_run_is_stated_and_the_rest_stands(params):
 
 
 def test_a_missing_main_model_leaves_the_other_two(params):
-    import shutil
-
     without(params, "rmsin-full")
     for seed in (0, 1):
         shutil.rmtree(params.run_dir(f"rmsin-full-s{seed}"))
@@ -363,9 +361,15 @@ def test_missing_files_of_a_run_are_stated(params):
     assert "mean IoU of LAVT and MAFN" in page  # the samples are chosen by the two that are there
 
 
-def test_nothing_but_statistics(params):
-    import shutil
+def test_a_prediction_that_cannot_be_decoded_is_stated(params):
+    path = params.run_dir("lavt-full-s0") / "predictions.parquet"
+    pd.read_parquet(path).assign(height=7).to_parquet(path)
+    page = render(params)
+    assert page.count("The stored prediction cannot be decoded") == 5
+    assert page.count("<img ") == 5 * 4
 
+
+def test_nothing_but_statistics(params):
     shutil.rmtree(params.out / "runs")
     shutil.rmtree(params.out / "data")
     page = render(params)
