@@ -2,8 +2,9 @@
 
 import shlex
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.config import Params
 from harness.files import atomic_write
@@ -22,6 +23,9 @@ from harness.report.tables import (
     environment,
     paper_table,
 )
+
+if TYPE_CHECKING:
+    import jinja2
 
 HERE = Path(__file__).parent
 CONTENTS = (
@@ -217,6 +221,30 @@ def _context(params: Params) -> dict[str, Any]:
     }
 
 
+@cache
+def _templates() -> "jinja2.Environment":
+    """The templates with the filters that they use; anything undefined in them is an error."""
+    import jinja2
+
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    templates.filters |= {
+        "number": wording.number,
+        "signed": wording.signed,
+        "interval": wording.interval,
+        "p_text": wording.p_text,
+        "quantity": _quantity,
+        "command_line": _command_line,
+    }
+    return templates
+
+
 def build_report(params: Params) -> Path:
     """Write the report's page.
 
@@ -231,25 +259,7 @@ def build_report(params: Params) -> Path:
         HarnessError: statistics.json or the published numbers are missing or damaged. A missing run, history
             or prediction is no error: the page says what is not there.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {
-        "number": wording.number,
-        "signed": wording.signed,
-        "interval": wording.interval,
-        "p_text": wording.p_text,
-        "quantity": _quantity,
-        "command_line": _command_line,
-    }
-    page = environment.get_template("index.html.j2").render(_context(params))
+    page = _templates().get_template("index.html.j2").render(_context(params))
     path = Path(params.report.html) / "index.html"
     with atomic_write(path) as temporary:
         temporary.write_text(page, encoding="utf-8")

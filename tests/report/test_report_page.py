@@ -183,7 +183,7 @@ def test_trivial_predictors_stand_in_their_own_block(page):
 
 
 @pytest.mark.parametrize("change", ["as measured", "no better", "sentence unused"])
-def test_sanity_verdicts_come_from_the_data(params, change):
+def test_sanity_verdicts_come_from_the_data(page, params, change):
     def worse(content):
         for summary in content["summaries"]:
             if change == "no better" and (summary["model"], summary["variant"]) == ("trivial", "whole"):
@@ -192,8 +192,9 @@ def test_sanity_verdicts_come_from_the_data(params, change):
             if change == "sentence unused" and comparison["a"]["model"] == "lavt":
                 comparison["metrics"]["mIoU"] |= {"difference": 0.1, "p_value": 0.9, "p_adjusted": 1.0}
 
-    edit_statistics(params, worse)
-    page = render(params)
+    if change != "as measured":
+        edit_statistics(params, worse)
+        page = render(params)
     above = re.findall(r'data-above="([\w-]+)">([^<]*)<', page)
     uses = re.findall(r'data-sentence="([\w-]+)">([^<]*)<', page)
     models = ("lavt-full", "rmsin-full", "mafn-full")
@@ -296,8 +297,6 @@ def test_banner_is_for_the_embedded_profile_only(page, params):
 
 def test_same_inputs_same_bytes_in_another_process(params, tmp_path):
     first = build_report(params).read_bytes()
-    assert build_report(params).read_bytes() == first
-
     file = tmp_path / "params.yaml"
     file.write_text(yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
     (params.report.html / "index.html").unlink()
