@@ -335,9 +335,8 @@ def _write_tables(folder: Path, records: list[dict[str, Any]], split: list[str],
     categories = [{"id": i, "name": name, "supercategory": ""} for i, name in enumerate(CATEGORIES)]
     instances = {"info": {}, "images": images, "annotations": annotations, "categories": categories}
     _write_text(folder / "rrsisd/instances.json", json.dumps(instances))
-    # A pickle's bytes depend on which equal strings are one object; after JSON that is the same for any workers.
     with (folder / "rrsisd/refs(unc).p").open("wb") as file:
-        pickle.dump(json.loads(json.dumps(refs)), file, protocol=4)
+        pickle.dump(refs, file, protocol=4)
     lines = "".join(json.dumps(record["scene"]) + "\n" for record in records)
     _write_text(folder / "rrsisd/mini_rrsis_scenes.jsonl", lines)
 

@@ -197,3 +197,9 @@ def test_jpeg_shows_the_drawn_scene(root: Path) -> None:
     assert np.abs(stored - scene.image).mean() < 12
     other, _, _ = make_scene(8, SIZE, SEED)
     assert np.abs(stored - other.image).mean() > 24
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("keep")
+    with pytest.raises(HarnessError, match=r"cannot write .*notes\.txt/set: Not a directory"):
+        write_dataset(tmp_path / "notes.txt/set", refs=3, size=48, seed=0, workers=1)
