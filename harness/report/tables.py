@@ -262,6 +262,7 @@ def environment(runs: tuple[Run, ...]) -> tuple[tuple[str, tuple[str, ...]], ...
         entries = {
             "Commit": record.get("commit"),
             "Device": record.get("device"),
+            "Cores": record.get("cores"),
             "Threads": record.get("threads"),
         }
         if entries["Commit"] and record.get("dirty"):
