@@ -190,6 +190,23 @@ def test_a_mixed_verdict_names_what_differs():
     )
 
 
+def test_significance_is_that_of_the_adjusted_p_value(tmp_path):
+    # A passes every threshold where B does, and P@0.5 in 7 more of 300 expressions: p is 1/64, seven times that is not
+    # below 0.05.
+    a = sample_table(300).assign(union=1000, intersection=[900] * 293 + [500] * 7)
+    b = a.assign(model="rmsin", intersection=[900] * 293 + [499] * 7)
+    comparison = compare(a, b, n_resamples=2000)
+    metric = comparison.metrics["P@0.5"]
+    assert metric.p_value < 0.05 < metric.p_adjusted
+    assert verdict(comparison, ["x", "y"]) == "No metric differs significantly at 0.05 after Holm."
+    paths = [str(tmp_path / name) for name in ("a.parquet", "b.parquet")]
+    for table, path in zip((a, b), paths, strict=True):
+        write_samples(table, path)
+    result = CliRunner().invoke(command, [*paths, "--resamples", "2000"])
+    row = next(line for line in result.output.splitlines() if line.startswith("   P@0.5 "))
+    assert not row.rstrip().endswith("*")
+
+
 def test_as_a_process_bad_input_ends_with_one_message_and_no_torch(params):
     code = (
         "import sys\nfrom harness.cli import main\n"

@@ -243,6 +243,8 @@ def test_summary_has_the_same_values_and_a_sensible_interval(mafn):
         assert metric.per_seed == (runs[0][name], runs[1][name])
         assert metric.value == pytest.approx(sum(metric.per_seed) / 2, rel=1e-15)
         assert metric.interval[0] < metric.value < metric.interval[1]
+    again = summarize_runs(mafn, n_resamples=2000, seed=1)
+    assert again.metrics["mIoU"].interval != summary.metrics["mIoU"].interval
     iou = mafn.groupby("ref_id")["iou"].mean()
     width = 2 * 1.96 * 100 * iou.std() / 60**0.5  # the normal approximation for a mean
     assert np.ptp(summary.metrics["mIoU"].interval) == pytest.approx(width, rel=0.08)
