@@ -1,5 +1,6 @@
 """`harness compare`: two models on the same expressions, metric by metric."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,8 @@ def command(
     A and B are models (mafn, short for mafn-full), variants (mafn-k1), single runs (mafn-s0), or per-sample tables
     (*.parquet). A model stands for all its runs.
     """
+    # Before numpy comes in: products this small gain nothing from a second thread and lose much on a busy machine.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from harness.statistics import compare
 
     params = None

@@ -11,8 +11,11 @@ from harness.commands import params_option
 @params_option
 def command(params_path: Path) -> None:
     """Write statistics.json: every metric with its interval, every comparison with its tests."""
+    import os
     import time
 
+    # Before numpy comes in: products this small gain nothing from a second thread and lose much on a busy machine.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from harness.config import load_params
     from harness.files import write_json
     from harness.progress import Progress
