@@ -62,8 +62,13 @@ def command(
     params = None
     if not (_is_file(a) and _is_file(b)):
         from harness.config import load_params
+        from harness.statistics.evaluated import resolve
 
         params = load_params(params_path)
+
+        for name in (a, b):  # a misspelt B comes before an A that is not evaluated yet
+            if not _is_file(name):
+                resolve(params, name)
     settings = params.statistics if params is not None else None
     sides = [_side(params, name, split, protocol, seeds) for name in (a, b)]
     comparison = compare(

@@ -26,7 +26,7 @@ def command(params_path: Path) -> None:
     entries = plan(params)
     with Progress("statistics", len(entries), "entries") as progress:
         content = build(params, advance=progress.advance)
-    path = params.out / "statistics.json"
+    path = params.statistics_file
     write_json(path, content)
     compared = sum(len(content[part]) for part in ("comparisons", "trivial", "shuffled"))
     print(

@@ -153,6 +153,8 @@ def test_runs_that_are_not_evaluated(params, tmp_path):
     with pytest.raises(HarnessError, match=r"mafn-k1-s0: not evaluated on test \(resized\)") as error:
         run(params, "mafn", "mafn-k1")
     assert f"\n  harness evaluate --run mafn-k1-s0 --params {params.params}" in str(error.value)
+    with pytest.raises(HarnessError, match="no model, variant or run 'rmsim'"):
+        run(params, "mafn-k1", "rmsim")
     with pytest.raises(HarnessError, match="rmsin-full-s1: not evaluated"):
         run(params, "mafn", "rmsin", "--seeds", "0,1")
     text = " ".join(run(params, "mafn", "rmsin").output.split())

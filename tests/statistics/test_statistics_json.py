@@ -240,5 +240,5 @@ def test_the_command_writes_what_build_returns_without_torch(params, content):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "57 summaries, 24 comparisons, 200 resamples each" in done.stdout
-    path = params.out / "statistics.json"
+    path = params.statistics_file
     assert json.loads(path.read_text(encoding="utf-8")) == content
