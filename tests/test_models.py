@@ -1,0 +1,201 @@
+"""Properties that every network and every ablation has, at small sizes and in float64 where numbers count."""
+
+import re
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from harness.errors import HarnessError
+from harness.models import create_model, list_models
+
+VOCABULARY = 60
+LENGTH = 12
+SIDE = 64  # grids 16, 8, 4 and 2: the last two are smaller than the window of 6
+
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    **{name: (name, {}) for name in list_models()},
+    "mafn-default": ("mafn", {"correlation_fusion": False, "adaptive_noise": False, "msrc": False}),
+    "mafn-fusion": ("mafn", {"adaptive_noise": False, "msrc": False}),
+    "mafn-noise": ("mafn", {"msrc": False}),
+    "mafn-k1": ("mafn", {"kernels": (1,)}),
+    "mafn-k13": ("mafn", {"kernels": (1, 3)}),
+    "mafn-k1357": ("mafn", {"kernels": (1, 3, 5, 7)}),
+}
+
+# Parameters whose gradient is zero in training mode whatever the data, and why.
+ZERO_GRADIENTS = {
+    "a key's bias shifts all logits of a softmax alike": r"\.fusion\.key\.bias$|\.self\.key\.bias$",
+    "an instance norm takes the bias out": r"\.fusion\.(query|value|language)\.bias$",
+    "added to every word alike, it passes the pixel-word attention as a constant": (
+        r"^text_encoder\.encoder\.layer\.0\.output\.LayerNorm\.bias$"
+    ),
+    "a batch norm takes the convolution's bias out": (
+        r"cross_scale\.(squeeze|expand)\.bias$"
+        r"|cross_scale\.gates\.\d\.\w+\.0\.bias$"
+        r"|cross_scale\.block\.attention\d\.(stride\d\.0|output|attention\.(local_value|output))\.bias$"
+        r"|\.(intra\.parts\.\d|feed_forward)\.(conv1|conv3)\.bias$"
+    ),
+    "a pointwise convolution carries the norm's bias into a batch norm": (
+        r"\.(intra\.parts\.\d|feed_forward)\.bn1\.bias$|cross_scale\.bn\.bias$"
+    ),
+    "every way from the stage's norm through the cross-scale interaction meets a batch norm": (
+        r"^backbone\.norms\.\d\.bias$"
+    ),
+}
+
+
+def build(variant: str, **options: Any) -> nn.Module:
+    """A variant in float64 with weights far from their start, so that no branch is negligible."""
+    name, own = VARIANTS[variant]
+    model = create_model(name, **({"image_size": SIDE, "vocab_size": VOCABULARY} | own | options)).double()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for key, parameter in model.named_parameters():
+            u = 2 * torch.rand(parameter.shape, generator=generator, dtype=torch.double) - 1
+            if parameter.ndim > 1:
+                parameter.copy_(u * (3 / parameter[0].numel()) ** 0.5)
+            else:
+                parameter.copy_(1 + 0.1 * u if key.endswith("weight") else 0.3 * u)
+        for key, buffer in model.named_buffers():
+            if key.endswith("running_mean"):
+                buffer.copy_(0.1 * torch.randn(buffer.shape, generator=generator, dtype=torch.double))
+    return model
+
+
+def batch(samples: int, height: int = SIDE, width: int = SIDE) -> tuple[Tensor, Tensor, Tensor]:
+    """Images and sentences; sample i has i + 3 words."""
+    generator = torch.Generator().manual_seed(1)
+    image = torch.randn(samples, 3, height, width, generator=generator, dtype=torch.double)
+    input_ids = torch.randint(0, VOCABULARY, (samples, LENGTH), generator=generator)
+    attention_mask = (torch.arange(LENGTH) < torch.arange(3, samples + 3)[:, None]).long()
+    return image, input_ids, attention_mask
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_logits_at_the_preset(variant: str) -> None:
+    name, options = VARIANTS[variant]
+    torch.manual_seed(0)
+    model = create_model(name, vocab_size=VOCABULARY, **options)
+    image, input_ids, attention_mask = batch(2, 96, 96)
+    for mode in (True, False):
+        logits = model.train(mode)(image.float(), input_ids, attention_mask)
+        assert logits.shape == (2, 2, 96, 96)
+        assert logits.isfinite().all()
+        assert logits.std() > 0
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_gradient_reaches_every_parameter(variant: str) -> None:
+    torch.manual_seed(0)
+    model = build(variant)
+    image, input_ids, attention_mask = batch(4)
+    target = torch.randint(0, 2, (4, SIDE, SIDE), generator=torch.Generator().manual_seed(2))
+    nn.functional.cross_entropy(model(image, input_ids, attention_mask), target).backward()
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    assert [name for name, gradient in gradients.items() if gradient is None] == []
+    # Between the two kinds there are four orders of magnitude of nothing.
+    zero = {name for name, gradient in gradients.items() if gradient.abs().max() < 1e-12}
+    excused = {name for name in gradients if any(re.search(p, name) for p in ZERO_GRADIENTS.values())}
+    if VARIANTS[variant][0] == "lavt":
+        # Without cross-scale interaction the norms' biases meet zero padding, which no norm takes out.
+        excused -= {name for name in excused if name.startswith("backbone.norms.")}
+    assert zero == excused
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_sample_does_not_depend_on_its_batch(variant: str) -> None:
+    model = build(variant).eval()
+    image, input_ids, attention_mask = batch(3)
+    with torch.inference_mode():
+        together = model(image, input_ids, attention_mask)
+        alone = torch.cat([model(*(x[i : i + 1] for x in (image, input_ids, attention_mask))) for i in range(3)])
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-10)
+    assert (together[0] - together[1]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_padding_words_change_nothing(variant: str) -> None:
+    model = build(variant).eval()
+    image, input_ids, attention_mask = batch(2)
+    other = torch.where(attention_mask == 1, input_ids, (input_ids + 7) % VOCABULARY)
+    longer = nn.functional.pad(other, (0, 5), value=3), nn.functional.pad(attention_mask, (0, 5))
+    with torch.inference_mode():
+        logits = model(image, input_ids, attention_mask)
+        same = model(image, other, attention_mask), model(image, *longer)
+        unmasked = model(image, other, torch.ones_like(attention_mask))
+    for again in same:
+        torch.testing.assert_close(again, logits, rtol=0, atol=1e-10)
+    assert (unmasked - logits).abs().max() > 1e-6
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_construction_follows_the_seed(variant: str) -> None:
+    name, options = VARIANTS[variant]
+
+    def state(seed: int) -> dict[str, Tensor]:
+        torch.manual_seed(seed)
+        return create_model(name, vocab_size=VOCABULARY, **options).state_dict()
+
+    first, again, other = state(5), state(5), state(6)
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    key = "backbone.layers.2.blocks.1.mlp.fc1.weight"
+    assert not torch.equal(first[key], other[key])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_rectangular_images_of_another_size(variant: str) -> None:
+    model = build(variant, image_size=(128, 32)).eval()
+    with torch.inference_mode():
+        logits = model(*batch(1, 128, 32))
+    assert logits.shape == (1, 2, 128, 32)
+    assert logits.isfinite().all()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_image_that_the_network_was_not_built_for(variant: str) -> None:
+    model = build(variant).eval()
+    inputs = batch(1, 96, 32)
+    if VARIANTS[variant][0] == "lavt":
+        assert model(*inputs).shape == (1, 2, 96, 32)
+        with pytest.raises(ValueError, match="100 x 32 pixels; sides must be multiples of 32"):
+            model(*batch(1, 100, 32))
+    else:
+        with pytest.raises(ValueError, match="96 x 32 pixels, but .* built for 64 x 64"):
+            model(*inputs)
+
+
+def test_default_ablation_is_the_rmsin_graph() -> None:
+    rmsin, ablation = build("rmsin").eval(), build("mafn-default").eval()
+    assert list(rmsin.state_dict()) == list(ablation.state_dict())
+    inputs = batch(1)
+    with torch.inference_mode():
+        assert torch.equal(rmsin(*inputs), ablation(*inputs))
+
+
+def test_drop_path_grows_linearly_over_all_blocks() -> None:
+    model = create_model("lavt", vocab_size=VOCABULARY, drop_path=0.7)
+    rates = [block.drop_path.rate for stage in model.backbone.layers for block in stage.blocks]
+    assert rates == pytest.approx([0.1 * block for block in range(8)])
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("mafm", {}, "Did you mean 'mafn'"),
+        ("lavt", {"kernels": (1,)}, "model 'lavt' has no option 'kernels'.*vocab_size"),
+        ("mafn", {"adaptive_nose": True}, "Did you mean 'adaptive_noise'"),
+        ("mafn", {"preset": "swin-l"}, "unknown preset 'swin-l'; known are swin-b, mini"),
+        ("mafn", {}, "'mini' needs vocab_size"),
+        ("mafn", {"vocab_size": 60, "image_size": 100}, r"multiple of 32, got \(100, 100\)"),
+        ("mafn", {"vocab_size": 60, "kernels": (1, 4)}, r"odd sizes.*\(1, 4\)"),
+        ("mafn", {"vocab_size": 60, "kernels": ()}, "one or more"),
+        ("rmsin", {"vocab_size": 60, "fidelity": "paper"}, "unknown fidelity 'paper'; known is 'released'"),
+        ("lavt", {"vocab_size": 60, "drop_path": 1.5}, "drop_path must lie in"),
+        ("lavt", {"vocab_size": 0}, "vocab_size must be positive, got 0"),
+    ],
+)
+def test_wrong_options_are_named(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(HarnessError, match=message):
+        create_model(name, **options)
