@@ -110,7 +110,9 @@ def test_a_sample_does_not_depend_on_its_batch(variant: str) -> None:
     image, input_ids, attention_mask = batch(3)
     with torch.inference_mode():
         together = model(image, input_ids, attention_mask)
-        alone = torch.cat([model(*(x[i : i + 1] for x in (image, input_ids, attention_mask))) for i in range(3)])
+        alone = torch.cat(
+            [model(*(x[i : i + 1] for x in (image, input_ids, attention_mask))) for i in range(3)]
+        )
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-10)
     assert (together[0] - together[1]).abs().max() > 1e-3
 
@@ -162,7 +164,7 @@ def test_image_that_the_network_was_not_built_for(variant: str) -> None:
         with pytest.raises(ValueError, match="100 x 32 pixels; sides must be multiples of 32"):
             model(*batch(1, 100, 32))
     else:
-        with pytest.raises(ValueError, match="96 x 32 pixels, but .* built for 64 x 64"):
+        with pytest.raises(ValueError, match=r"96 x 32 pixels, but .* built for 64 x 64"):
             model(*inputs)
 
 
