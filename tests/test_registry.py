@@ -43,7 +43,9 @@ def test_names_do_not_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, re
     install(tmp_path, "thirdparty_b", "broken = thirdparty_b:build", "import no_such_module_at_all\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert registry.names() == ["broken"]
-    with pytest.raises(HarnessError, match=r"'broken' \(thirdparty_b:build\) cannot be imported.*no_such_module"):
+    with pytest.raises(
+        HarnessError, match=r"'broken' \(thirdparty_b:build\) cannot be imported.*no_such_module"
+    ):
         registry.load("broken")
 
 

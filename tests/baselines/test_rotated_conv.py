@@ -113,15 +113,21 @@ def test_routing() -> None:
 def test_weight_and_angle_have_dropouts_of_their_own() -> None:
     torch.manual_seed(0)
     routing = RotatedConv(64, 1).routing
-    # Weights all one: each output then tells how much of z its dropout let through.
+    # The same layer for both: each logit then tells how much of z its dropout let through.
     for layer in (routing.weight, routing.angle):
         nn.init.constant_(layer.weight, 0.02)
     nn.init.zeros_(routing.weight.bias)
-    weight, angle = routing(torch.randn(1, 64, 6, 6))
-    through_weight = torch.logit(weight)
-    softsign = angle / MAX_ANGLE
-    through_angle = softsign / (1 - softsign.abs())
-    assert abs(float(through_weight - through_angle)) > 1e-4
-    weight, angle = routing.eval()(torch.randn(1, 64, 6, 6))
-    softsign = angle / MAX_ANGLE
-    torch.testing.assert_close(torch.logit(weight), softsign / (1 - softsign.abs()), rtol=1e-4, atol=1e-5)
+    x = torch.randn(1, 64, 6, 6)
+
+    def logits() -> tuple[float, float]:
+        weight, angle = routing(x)
+        softsign = angle / MAX_ANGLE
+        return float(torch.logit(weight)), float(softsign / (1 - softsign.abs()))
+
+    weight, angle = logits()
+    routing.eval()
+    undropped_weight, undropped_angle = logits()
+    assert undropped_weight == pytest.approx(undropped_angle, rel=1e-4)
+    assert weight != pytest.approx(undropped_weight, rel=1e-3)
+    assert angle != pytest.approx(undropped_angle, rel=1e-3)
+    assert weight != pytest.approx(angle, rel=1e-3)
