@@ -1,9 +1,6 @@
 """Sizes of the networks: one frozen record that every class takes its numbers from, and presets by name."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
-
-Fidelity = Literal["released"]
 
 
 @dataclass(frozen=True)

@@ -125,10 +125,10 @@ def rename(official: str) -> str:
 
 def is_dead(official: str, model: nn.Module) -> bool:
     """Say whether the released network has this tensor without ever using it, and ours leaves it out."""
-    if DEAD_STAGE.match(official):
-        return True
-    scales = {name for name, _ in model.named_modules() if re.search(r"\.refine\.scales\.\d+$", name)}
-    return bool(ROTATED_CONV.match(official)) and not any(name.endswith(".scales.1") for name in scales)
+    if ROTATED_CONV.match(official):
+        scales = {name for name, _ in model.named_modules() if ".refine.scales." in name}
+        return bool(scales) and not any(name.endswith(".refine.scales.1") for name in scales)
+    return bool(DEAD_STAGE.match(official))
 
 
 def convert(official: Mapping[str, Tensor], model: nn.Module) -> Conversion:

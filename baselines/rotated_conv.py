@@ -13,8 +13,9 @@ from baselines.layers import linear
 
 MAX_ANGLE = math.radians(40)
 
-# The bilinear rotation of a row-major 3x3 kernel by an angle t >= 0: row i of the 9x9 matrix says what the
-# turned kernel's element i takes from element j. With x = cos t, y = sin t the terms are
+# The turned kernel is the old one sampled bilinearly at the turned grid, borders repeated. As a 9x9 matrix on the
+# row-major kernel, row i says what the new element i takes from element j. With x = cos t, y = sin t, t >= 0, the
+# terms are
 #   0: x - y   1: 1 - (x - y)   2: x*y   3: x - x*y   4: y - x*y   5: 1 - (x + y) + x*y   6: 1
 # in entries (i, j, term). A negative angle is the same rotation in the transposed grid.
 ROTATION_TERMS = (

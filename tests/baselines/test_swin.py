@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from baselines.layers import DropPath
 from baselines.swin import (
     REGION_PENALTY,
-    DropPath,
     PatchMerging,
     SwinBlocks,
     WindowAttention,
