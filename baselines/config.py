@@ -106,13 +106,15 @@ PRESETS: dict[str, NetworkConfig] = {
     "mini": NetworkConfig(
         image_size=(96, 96),
         embed_dim=24,
-        depths=(2, 2, 2, 2),
+        depths=(1, 1, 2, 1),
         heads=(1, 2, 4, 8),
         window=6,
         mlp_ratio=4,
         drop_path=0.0,
-        decoder_dim=64,
-        text=TextConfig(vocab_size=1, hidden=96, layers=1, heads=4, intermediate=384, max_positions=64),
+        decoder_dim=48,
+        text=TextConfig(
+            vocab_size=1, hidden=96, layers=1, heads=4, intermediate=384, max_positions=64, dropout=0.0
+        ),
         cross_scale=CrossScaleConfig(heads=4, key_dim=8, value_dim=16),
     ),
 }

@@ -149,8 +149,8 @@ def resized_prediction(logits: Tensor) -> np.ndarray:
 
 
 def native_prediction(logits: Tensor, height: int, width: int) -> np.ndarray:
-    """Protocol `native`: one sample's logits (2, S, S), bilinear with align_corners=True to the mask's size, argmax."""
-    resized = F.interpolate(logits[None], size=(height, width), mode="bilinear", align_corners=True)
+    """Protocol `native`: one sample's logits (2, S, S), bilinear to the mask's size, argmax."""
+    resized = F.interpolate(logits[None], size=(height, width), mode="bilinear", align_corners=False)
     return resized.argmax(1)[0].bool().cpu().numpy()
 
 

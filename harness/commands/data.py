@@ -60,5 +60,5 @@ def draw(refs: int, size: int, seed: int, workers: int, out: Path) -> None:
             size=size,
             seed=seed,
             workers=workers,
-            progress=lambda done: progress.advance(units=done),
+            progress=lambda done: progress.advance(units=done - progress.done),
         )

@@ -14,21 +14,21 @@ from harness.data.shapes import SHAPES
 LONG_SHARE = 0.015
 """Sentences of more than twenty words, which a cut at twenty tokens shortens; RRSIS-D has a few, too."""
 RECIPES: dict[tuple[str, ...], float] = {
-    (): 4,
-    ("position",): 16,
-    ("colour",): 10,
-    ("colour", "position"): 14,
-    ("size",): 5,
-    ("size", "colour"): 6,
-    ("size", "position"): 6,
-    ("size", "colour", "position"): 6,
-    ("extreme",): 8,
-    ("extreme", "colour"): 4,
-    ("relation",): 10,
-    ("colour", "relation"): 8,
-    ("size", "relation"): 4,
+    (): 3,
+    ("position",): 10,
+    ("colour",): 12,
+    ("colour", "position"): 22,
+    ("size",): 4,
+    ("size", "colour"): 10,
+    ("size", "position"): 4,
+    ("size", "colour", "position"): 10,
+    ("extreme",): 4,
+    ("extreme", "colour"): 5,
+    ("relation",): 5,
+    ("colour", "relation"): 12,
+    ("size", "relation"): 2,
     ("size", "colour", "relation"): 6,
-    ("position", "relation"): 3,
+    ("position", "relation"): 2,
 }
 """Kinds of predicates a sentence has beside the category, and how often they are tried first."""
 

@@ -15,13 +15,13 @@ from harness.data.ground import Band, Box, Ground, apart
 from harness.data.shapes import SHAPES
 
 # How hard the set is: the constants to turn.
-OBJECTS: tuple[tuple[int, float], ...] = ((3, 0.34), (4, 0.33), (5, 0.25), (6, 0.08))
+OBJECTS: tuple[tuple[int, float], ...] = ((3, 0.4), (4, 0.36), (5, 0.24))
 """Number of objects of a scene and its probability: three to five are what RRSIS-D's crops tend to show."""
-DISTRACTOR_SHARE = 0.85
+DISTRACTOR_SHARE = 0.7
 """Scenes planned with another object of the target's category: without one the category's name would do."""
-SECOND_DISTRACTOR_SHARE = 0.35
+SECOND_DISTRACTOR_SHARE = 0.25
 """Of those, scenes with a third of the kind: then one word seldom suffices."""
-AREA_SCALE = 1.0
+AREA_SCALE = 2.0
 """Factor on every category's range of areas; below 1 the set gets harder."""
 CLOSE_UP_SHARE, CLOSE_UP_SCALE = 0.08, 2.5
 """Scenes seen from lower down, and the factor on their objects' areas: RRSIS-D, too, has objects of over 20%."""
@@ -51,7 +51,7 @@ THEMES: dict[str, tuple[float, Theme]] = {
         0.2,
         Theme(
             ("sand", "concrete", "grass", "town"),
-            {"ship": 3, "harbor": 2.5, "storagetank": 1.2, "vehicle": 0.8, "chimney": 0.6, "windmill": 0.5},
+            {"ship": 3, "harbor": 2.5, "storagetank": 1.2, "vehicle": 0.5, "chimney": 0.6, "windmill": 0.5},
             water="coast",
             road_share=0.2,
         ),
@@ -64,7 +64,7 @@ THEMES: dict[str, tuple[float, Theme]] = {
                 "bridge": 3,
                 "ship": 1.5,
                 "storagetank": 1,
-                "vehicle": 0.8,
+                "vehicle": 0.5,
                 "baseballfield": 0.6,
                 "tenniscourt": 0.7,
             },
@@ -81,17 +81,17 @@ THEMES: dict[str, tuple[float, Theme]] = {
                 "baseballfield": 1.4,
                 "groundtrackfield": 1.6,
                 "stadium": 1.7,
-                "vehicle": 0.8,
+                "vehicle": 0.5,
             },
             road_share=0.35,
         ),
     ),
-    "airfield": (0.12, Theme(("concrete", "grass"), {"airplane": 4, "vehicle": 1, "storagetank": 1})),
+    "airfield": (0.12, Theme(("concrete", "grass"), {"airplane": 4, "vehicle": 0.7, "storagetank": 1})),
     "plant": (
         0.1,
         Theme(
             ("concrete", "soil", "sand"),
-            {"storagetank": 2.5, "chimney": 2, "vehicle": 1, "basketballcourt": 0.5},
+            {"storagetank": 2.5, "chimney": 2, "vehicle": 0.7, "basketballcourt": 0.5},
             road_share=0.4,
         ),
     ),
@@ -99,7 +99,7 @@ THEMES: dict[str, tuple[float, Theme]] = {
         0.1,
         Theme(
             ("grass", "farmland", "town", "soil"),
-            {"overpass": 2.5, "vehicle": 2, "tenniscourt": 0.6, "baseballfield": 0.6, "storagetank": 0.6},
+            {"overpass": 2.5, "vehicle": 1.5, "tenniscourt": 0.6, "baseballfield": 0.6, "storagetank": 0.6},
             road_share=1.0,
         ),
     ),
@@ -107,7 +107,7 @@ THEMES: dict[str, tuple[float, Theme]] = {
         0.08,
         Theme(
             ("farmland", "grass", "sand"),
-            {"windmill": 3, "vehicle": 1, "storagetank": 1, "airplane": 0.5, "baseballfield": 0.4},
+            {"windmill": 3, "vehicle": 0.7, "storagetank": 1, "airplane": 0.5, "baseballfield": 0.4},
             road_share=0.4,
         ),
     ),

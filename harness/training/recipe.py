@@ -12,8 +12,6 @@ from torch import Tensor, nn
 
 from harness.errors import HarnessError
 
-# Names of Swin's parameters without weight decay, as the released scripts match them in the backbone.
-NO_DECAY = ("norm", "absolute_pos_embed", "relative_position_bias_table")
 # Of a pre-trained BERT the scripts optimise encoder layers 0-9; embeddings and layers 10 and 11 keep their values.
 TRAINED_BERT_LAYERS = range(10)
 
@@ -108,17 +106,18 @@ def make_optimizer(
     """AdamW with the released decay groups; freezes what the released scripts leave out.
 
     Args:
-        model: has `backbone` and `text_encoder`; everything else counts as decoder.
+        model: names what is not decayed in `no_weight_decay()`, where it has that, and its BERT `text_encoder`.
         recipe: weight decay and betas.
         learning_rate: of the first step.
         pretrained: freeze the parts of BERT that the scripts do not optimise. A text encoder from scratch is trained
             whole.
     """
+    undecayed = model.no_weight_decay() if hasattr(model, "no_weight_decay") else frozenset()
     decayed, plain = [], []
     for name, parameter in model.named_parameters():
         if pretrained and name.startswith("text_encoder.") and not _is_trained_bert(name):
             parameter.requires_grad_(False)
-        elif name.startswith("backbone.") and any(part in name for part in NO_DECAY):
+        elif name in undecayed:
             plain.append(parameter)
         else:
             decayed.append(parameter)
@@ -126,7 +125,7 @@ def make_optimizer(
         {"params": decayed, "weight_decay": recipe.weight_decay},
         {"params": plain, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=recipe.betas)
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=recipe.betas, fused=True)
 
 
 def _is_trained_bert(name: str) -> bool:
