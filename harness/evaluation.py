@@ -129,7 +129,7 @@ def predict(
     with Progress(label, len(dataset), "expressions") if label else nullcontext() as progress:
         for start in range(0, len(dataset), batch_size):
             rows = list(range(start, min(start + batch_size, len(dataset))))
-            image = torch.stack([dataset[row]["image"] for row in rows]).to(device)
+            image = torch.stack([dataset.resized_image(row) for row in rows]).to(device)
             text = torch.from_numpy(rows_of_text[rows])
             with torch.inference_mode():
                 logits = model(

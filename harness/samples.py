@@ -69,7 +69,12 @@ def read_samples(path: Path | str) -> pd.DataFrame:
         )
     if missing := [name for name in SCHEMA.names if name not in table.column_names]:
         raise HarnessError(f"{path} lacks the columns {', '.join(missing)}; evaluate the run again")
-    samples = table.select(SCHEMA.names).cast(SCHEMA.remove_metadata()).to_pandas()
+    try:
+        samples = table.select(SCHEMA.names).cast(SCHEMA.remove_metadata()).to_pandas()
+    except pa.ArrowInvalid as error:
+        raise HarnessError(
+            f"{path} has a column of the wrong type ({error}); evaluate the run again"
+        ) from None
     impossible = (samples["intersection"] < 0) | (samples["intersection"] > samples["union"])
     if impossible.any():
         row = samples[impossible].iloc[0]

@@ -42,13 +42,13 @@ def source(params_path: Path) -> None:
     params = load_params(params_path)
     if params.data.synthetic is not None:
         wanted = params.data.synthetic
-        draw(wanted.refs, wanted.size, wanted.seed, wanted.workers, params.data.root)
+        draw(wanted.refs, wanted.size, wanted.seed, wanted.workers, params.data.root, replace=True)
     recorded = record_source(params)
     counts = ", ".join(f"{split} {count:,}" for split, count in recorded["expressions"].items())
     click.echo(f"{params.data.dataset} in {params.data.root}: {counts} expressions")
 
 
-def draw(refs: int, size: int, seed: int, workers: int, out: Path) -> None:
+def draw(refs: int, size: int, seed: int, workers: int, out: Path, *, replace: bool = False) -> None:
     """Draw MiniRRSIS with a progress display."""
     from harness.data.synthetic import write_dataset
     from harness.progress import Progress

@@ -73,15 +73,9 @@ class ExpressionDataset(Dataset[Sample]):
         return len(self.table)
 
     def __getitem__(self, index: int) -> Sample:
-        image = self.native_image(index)
-        if self.black_boxes is not None and self.boxed[index]:
-            rng = np.random.default_rng([self.seed, 1, self.epoch, index])
-            image = paint_black_boxes(image, self.black_boxes, rng)
-        side = (self.image_size, self.image_size)
-        pixels = np.array(image.resize(side, Image.Resampling.BILINEAR))
         return {
             "index": index,
-            "image": torch.from_numpy(pixels).permute(2, 0, 1).contiguous(),
+            "image": self.resized_image(index),
             "mask": torch.from_numpy(self.resized_mask(index)),
             "input_ids": self.input_ids[index],
             "attention_mask": self.attention_mask[index],
@@ -113,6 +107,16 @@ class ExpressionDataset(Dataset[Sample]):
             raise HarnessError(
                 f"the mask of ref_id {row['ref_id']} in {self.path} is damaged: {error}"
             ) from None
+
+    def resized_image(self, index: int) -> Tensor:
+        """The network's input before `normalize`: black boxes, if any, then PIL bilinear, uint8 (3, S, S)."""
+        image = self.native_image(index)
+        if self.black_boxes is not None and self.boxed[index]:
+            rng = np.random.default_rng([self.seed, 1, self.epoch, index])
+            image = paint_black_boxes(image, self.black_boxes, rng)
+        side = (self.image_size, self.image_size)
+        pixels = np.array(image.resize(side, Image.Resampling.BILINEAR))
+        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
     def resized_mask(self, index: int) -> np.ndarray:
         """The mask at the network's input size, nearest neighbour, uint8 (S, S)."""

@@ -30,7 +30,10 @@ RECIPES: dict[tuple[str, ...], float] = {
     ("size", "colour", "relation"): 6,
     ("position", "relation"): 2,
 }
-"""Kinds of predicates a sentence has beside the category, and how often they are tried first."""
+"""Kinds of predicates a sentence has beside the category, and how often they are tried first.
+
+Most name a colour: networks that start from scratch learn that within minutes, a position or a relation alone hardly.
+"""
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ def write_dataset(
     size: int,
     seed: int,
     workers: int = 0,
+    replace: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> None:
     """Draw a data set, or leave it when the folder already holds the same one.
@@ -72,6 +73,7 @@ def write_dataset(
         size: pixels a side of the images.
         seed: decides everything; the same seed gives the same bytes for any number of workers.
         workers: processes; 0 means one for each core this process may use.
+        replace: draw anew where `out` holds another drawn set. Anything else is never replaced.
         progress: called with the number of scenes drawn so far.
 
     Raises:
@@ -86,11 +88,11 @@ def write_dataset(
         "size": size,
         "seed": seed,
     }
-    if _is_there(out, parameters):
+    if _is_there(out, parameters, replace):
         if progress is not None:
             progress(refs)
         return
-    with _new_folder(out) as folder:
+    with _new_folder(out, replace) as folder:
         (folder / "images/rrsisd/JPEGImages").mkdir(parents=True)
         (folder / "rrsisd").mkdir()
         records = _draw_all(folder, refs, size, seed, workers, progress)
@@ -142,8 +144,8 @@ def _check(refs: int, size: int, seed: int, workers: int) -> None:
         raise HarnessError(f"workers = {workers}: give 1 or more, or 0 for one a core")
 
 
-def _is_there(out: Path, parameters: dict[str, Any]) -> bool:
-    """Whether `out` already holds this data set; raises when it holds anything else."""
+def _is_there(out: Path, parameters: dict[str, Any], replace: bool) -> bool:
+    """Whether `out` already holds this data set; raises when it holds what may not be replaced."""
     if not out.exists():
         return False
     if not out.is_dir():
@@ -155,8 +157,8 @@ def _is_there(out: Path, parameters: dict[str, Any]) -> bool:
             f"{out} is not empty and was not drawn by this command; name another folder or empty it"
         )
     found = read_json(out / _PARAMETERS, "harness data synth")
-    if found == parameters:
-        return True
+    if found == parameters or replace:
+        return found == parameters
     differing = [
         key for key in parameters if not isinstance(found, dict) or found.get(key) != parameters[key]
     ]
@@ -168,7 +170,7 @@ def _is_there(out: Path, parameters: dict[str, Any]) -> bool:
 
 
 @contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
+def _new_folder(out: Path, replace: bool) -> Iterator[Path]:
     """Yield a temporary folder beside `out` that becomes `out` when the block ends without an error."""
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
@@ -176,7 +178,7 @@ def _new_folder(out: Path) -> Iterator[Path]:
         temporary.mkdir(parents=True)
         yield temporary
         if out.exists():
-            out.rmdir()
+            shutil.rmtree(out) if replace else out.rmdir()
         temporary.rename(out)
     except OSError as error:
         if error.errno in (

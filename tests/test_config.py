@@ -1,0 +1,79 @@
+import pytest
+import yaml
+from toy import PROJECT, toy_params
+
+from harness.config import load_params
+from harness.errors import HarnessError
+
+
+@pytest.mark.parametrize("path", ["params.yaml", "profiles/rrsisd/params.yaml"])
+def test_the_committed_profiles_are_valid(path):
+    params = load_params(PROJECT / path)
+    assert str(params.params) == path
+    assert {"lavt-full", "rmsin-full", "mafn-full"} <= set(params.variants)
+    rows = [
+        variant
+        for table in ("table1", "table2", "table3")
+        for variant in getattr(params.tables, table).rows.values()
+    ]
+    assert set(rows) <= {run.variant for run in params.runs.values()}, "a row of a table is never trained"
+
+
+def test_the_paper_profile_has_every_variant_three_times():
+    params = load_params(PROJECT / "profiles/rrsisd/params.yaml")
+    assert len(params.runs) == 27
+    assert {run.seed for run in params.runs.values()} == {2401, 2402, 2403}
+
+
+def broken(tmp_path, **changes):
+    content = yaml.safe_load((PROJECT / "params.yaml").read_text()) | changes
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(HarnessError) as caught:
+        load_params(path)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def test_an_unknown_key_is_refused_with_the_closest_one(tmp_path):
+    assert "training.epoch: unknown key. Did you mean 'epochs'?" in broken(tmp_path, training={"epoch": 3})
+    assert "trainings: unknown key. Did you mean 'training'?" in broken(tmp_path, trainings={})
+
+
+def test_a_wrong_value_is_named(tmp_path):
+    message = broken(tmp_path, training={"epochs": 0})
+    assert "training.epochs" in message
+    assert "(given: 0)" in message
+    assert "image_size" in broken(tmp_path, image_size="large")
+
+
+def test_names_of_runs_variants_and_rows_must_agree(tmp_path):
+    assert "Did you mean 'mafn-full'" in broken(
+        tmp_path, runs={"mafn-ful-s0": {"variant": "mafn-ful", "seed": 0}}
+    )
+    assert "'mafn-full-s1'" in broken(tmp_path, runs={"mafn-full-s0": {"variant": "mafn-full", "seed": 1}})
+    assert "<model>-<variant>" in broken(tmp_path, variants={"mafn": {"model": "mafn"}})
+    table = {"splits": ["val"], "rows": {"default": "rmsin-fulll"}}
+    content = yaml.safe_load((PROJECT / "params.yaml").read_text())["tables"]
+    assert "tables.table2" in broken(tmp_path, tables=content | {"table2": table})
+
+
+@pytest.mark.parametrize("content", ["", "- a list", "a: [unclosed", "\x00"])
+def test_what_is_no_mapping_is_refused(tmp_path, content):
+    path = tmp_path / "params.yaml"
+    path.write_text(content)
+    with pytest.raises(HarnessError, match=r"params\.yaml"):
+        load_params(path)
+
+
+def test_a_missing_file_says_where_to_run(tmp_path):
+    with pytest.raises(HarnessError, match="--params"):
+        load_params(tmp_path / "none.yaml")
+
+
+def test_a_run_may_be_called_by_its_short_name(tmp_path):
+    params = toy_params(tmp_path)
+    assert params.run_name("mafn-s0") == "mafn-full-s0"
+    assert params.run_name("mafn-k1-s0") == "mafn-k1-s0"
+    with pytest.raises(HarnessError, match="Did you mean 'mafn-full-s0'"):
+        params.run_name("mafn-full-s9")

@@ -1,0 +1,58 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.files import atomic_write, read_json, write_json
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), atomic_write(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError("interrupted")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_killed_writer_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    code = (
+        "import os, sys\nfrom harness.files import atomic_write\n"
+        "with atomic_write(sys.argv[1]) as t:\n    t.write_text('half'); os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, path]).returncode == -9
+    assert path.read_text() == "old"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="/dev/full stands for a full disk; Linux has it")
+def test_a_full_disk_is_one_clear_error(tmp_path):
+    with pytest.raises(HarnessError, match="No space left"), atomic_write(tmp_path / "a.txt") as temporary:
+        temporary.symlink_to("/dev/full")
+        temporary.write_text("x" * 10_000)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HarnessError, match="file"), atomic_write(tmp_path / "file" / "a.txt") as temporary:
+        temporary.write_text("x")
+
+
+def test_json_round_trip_and_its_errors(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"ä": [1.5, None]})
+    assert read_json(path, "make") == {"ä": [1.5, None]}
+    with pytest.raises(ValueError, match="not JSON compliant|Out of range"):
+        write_json(path, float("nan"))
+    assert json.loads(path.read_text()) == {"ä": [1.5, None]}
+    path.write_text("{")
+    with pytest.raises(HarnessError, match="`make`"):
+        read_json(path, "make")
+    with pytest.raises(HarnessError, match="does not exist"):
+        read_json(tmp_path / "b.json", "make")
