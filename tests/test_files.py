@@ -1,7 +1,7 @@
 import json
-import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -9,12 +9,23 @@ from harness.errors import HarnessError
 from harness.files import atomic_write, read_json, write_json
 
 
+def write_half(path):
+    with atomic_write(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError("interrupted")
+
+
+def write_to_a_full_disk(path):
+    with atomic_write(path) as temporary:
+        temporary.symlink_to("/dev/full")
+        temporary.write_text("x" * 10_000)
+
+
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(RuntimeError), atomic_write(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError("interrupted")
+    with pytest.raises(RuntimeError, match="interrupted"):
+        write_half(path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -30,11 +41,10 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path):
     assert path.read_text() == "old"
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="/dev/full stands for a full disk; Linux has it")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full stands for a full disk; Linux has it")
 def test_a_full_disk_is_one_clear_error(tmp_path):
-    with pytest.raises(HarnessError, match="No space left"), atomic_write(tmp_path / "a.txt") as temporary:
-        temporary.symlink_to("/dev/full")
-        temporary.write_text("x" * 10_000)
+    with pytest.raises(HarnessError, match="No space left"):
+        write_to_a_full_disk(tmp_path / "a.txt")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -48,7 +58,7 @@ def test_json_round_trip_and_its_errors(tmp_path):
     path = tmp_path / "a.json"
     write_json(path, {"ä": [1.5, None]})
     assert read_json(path, "make") == {"ä": [1.5, None]}
-    with pytest.raises(ValueError, match="not JSON compliant|Out of range"):
+    with pytest.raises(ValueError, match=r"not JSON compliant|Out of range"):
         write_json(path, float("nan"))
     assert json.loads(path.read_text()) == {"ä": [1.5, None]}
     path.write_text("{")

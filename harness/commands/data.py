@@ -60,5 +60,6 @@ def draw(refs: int, size: int, seed: int, workers: int, out: Path, *, replace: b
             size=size,
             seed=seed,
             workers=workers,
+            replace=replace,
             progress=lambda done: progress.advance(units=done - progress.done),
         )

@@ -68,7 +68,7 @@ def test_a_pretrained_tokenizer_from_a_folder_agrees_with_transformers(tmp_path)
 
 
 def test_a_pretrained_tokenizer_that_is_not_there_says_where_to_put_it(tmp_path):
-    with pytest.raises(HarnessError, match="text.tokenizer"):
+    with pytest.raises(HarnessError, match=r"text\.tokenizer"):
         make_tokenizer(Text(tokenizer=str(tmp_path / "nowhere")), [])
 
 
