@@ -15,20 +15,20 @@ LONG_SHARE = 0.015
 """Sentences of more than twenty words, which a cut at twenty tokens shortens; RRSIS-D has a few, too."""
 RECIPES: dict[tuple[str, ...], float] = {
     (): 3,
-    ("position",): 10,
+    ("position",): 8,
     ("colour",): 12,
-    ("colour", "position"): 22,
-    ("size",): 4,
+    ("colour", "position"): 26,
+    ("size",): 3,
     ("size", "colour"): 10,
-    ("size", "position"): 4,
+    ("size", "position"): 3,
     ("size", "colour", "position"): 10,
-    ("extreme",): 4,
+    ("extreme",): 3,
     ("extreme", "colour"): 5,
-    ("relation",): 5,
-    ("colour", "relation"): 12,
+    ("relation",): 3,
+    ("colour", "relation"): 10,
     ("size", "relation"): 2,
-    ("size", "colour", "relation"): 6,
-    ("position", "relation"): 2,
+    ("size", "colour", "relation"): 5,
+    ("position", "relation"): 1,
 }
 """Kinds of predicates a sentence has beside the category, and how often they are tried first.
 

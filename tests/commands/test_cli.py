@@ -1,0 +1,104 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from toy import PROJECT, toy_params
+
+HARNESS = Path(sys.executable).with_name("harness")
+
+
+def harness(*arguments, cwd=PROJECT, **environment):
+    result = subprocess.run(
+        [HARNESS, *map(str, arguments)],
+        cwd=cwd,
+        env=os.environ | {"COLUMNS": "80", "NO_COLOR": "1"} | environment,
+        capture_output=True,
+        text=True,
+    )
+    assert "Traceback" not in result.stderr
+    return result
+
+
+def test_help_lists_every_command_and_fits_80_columns(tmp_path):
+    result = harness("--help", cwd=tmp_path)
+    assert result.returncode == 0
+    for command in ("data", "prepare", "train", "evaluate", "statistics", "compare", "report"):
+        assert f" {command} " in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_help_and_compare_import_nothing_heavy():
+    code = (
+        "import sys\nfrom click.testing import CliRunner\nfrom harness.cli import cli\n"
+        "assert CliRunner().invoke(cli, sys.argv[1:]).exit_code in (0, 2)\n"
+        "print([m for m in ('torch', 'pandas', 'transformers', 'matplotlib') if m in sys.modules])"
+    )
+    listed = subprocess.run(
+        [sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True
+    )
+    assert listed.stdout.strip() == "[]"
+
+
+def test_an_unknown_command_is_answered_with_the_closest():
+    result = harness("comapre", "mafn", "rmsin")
+    assert result.returncode == 2
+    assert "compare" in result.stderr
+
+
+def test_bad_input_is_one_message_and_exit_code_2(tmp_path):
+    for arguments in (
+        ["train", "--run", "mafn-s7"],
+        ["train", "--run", "mafn-s0", "--params", tmp_path / "none.yaml"],
+        ["evaluate"],
+        ["evaluate", "--run", "mafn-s0", "--trivial"],
+        ["data", "synth", "--refs", "2", tmp_path / "x"],
+        ["data", "synth", "--size", "big", tmp_path / "x"],
+    ):
+        result = harness(*arguments)
+        assert result.returncode == 2, arguments
+        assert result.stderr.strip(), arguments
+        assert not result.stdout
+
+
+def test_stages_out_of_order_name_the_stage_before(tmp_path):
+    toy_params(tmp_path)
+    for command, needed in ((["prepare"], "data source"), (["train", "--run", "mafn-s0"], "prepare")):
+        result = harness(*command, "--params", tmp_path / "params.yaml")
+        assert result.returncode == 2
+        assert f"harness {needed}" in result.stderr
+
+
+def test_synth_draws_a_data_set_and_then_leaves_it(tmp_path):
+    arguments = [
+        "data",
+        "synth",
+        "--refs",
+        "12",
+        "--size",
+        "64",
+        "--seed",
+        "1",
+        "--workers",
+        "2",
+        tmp_path / "set",
+    ]
+    assert harness(*arguments).returncode == 0
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "set").rglob("*")}
+    assert len([path for path in files if path.suffix == ".jpg"]) == 12
+    assert harness(*arguments).returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "set").rglob("*")} == files
+    other = harness("data", "synth", "--refs", "13", "--size", "64", "--seed", "1", tmp_path / "set")
+    assert other.returncode == 2
+    assert "refs 12 instead of 13" in other.stderr.replace("\n", " ")
+
+
+@pytest.mark.parametrize("break_line", ["epochs: 2", "preset: mini"])
+def test_a_typo_in_params_is_named(tmp_path, break_line):
+    key = break_line.split(":")[0]
+    text = (PROJECT / "params.yaml").read_text().replace(break_line, break_line.replace(key, key + "x", 1))
+    (tmp_path / "params.yaml").write_text(text)
+    result = harness("prepare", "--params", tmp_path / "params.yaml")
+    assert result.returncode == 2
+    assert f"Did you mean {key!r}?" in result.stderr

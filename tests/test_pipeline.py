@@ -1,0 +1,92 @@
+"""The DVC pipeline: both profiles resolve, and the stages run in order from nothing to the report."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from toy import PROJECT
+
+from harness.config import load_params
+
+BIN = Path(sys.executable).parent
+ENVIRONMENT = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+
+
+def run(*command, cwd):
+    result = subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def project_copy(folder):
+    """The files that DVC needs, without git and without what a run has made."""
+    made = shutil.ignore_patterns("__pycache__", "html")
+    for name in ("harness", "baselines", "mafn", "reports", "profiles"):
+        shutil.copytree(PROJECT / name, folder / name, symlinks=True, ignore=made)
+    for name in ("dvc.yaml", "params.yaml", ".dvcignore"):
+        shutil.copy(PROJECT / name, folder / name)
+    for keep in PROJECT.glob("out/*/**/.gitkeep"):
+        target = folder / keep.relative_to(PROJECT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.touch()
+    (folder / "profiles/rrsisd/dvc.lock").unlink(missing_ok=True)
+    run("dvc", "init", "--no-scm", "--quiet", cwd=folder)
+
+
+@pytest.mark.parametrize("path", ["params.yaml", "profiles/rrsisd/params.yaml"])
+def test_every_run_has_its_folder_in_the_repository(path):
+    """dvc.yaml says why: a plan cannot be shown if a dependency does not exist."""
+    params = load_params(PROJECT / path)
+    for folder in ("source", "data", "statistics", *(f"runs/{name}/weights" for name in params.runs)):
+        assert (PROJECT / params.out / folder / ".gitkeep").is_file(), f"touch {params.out / folder}/.gitkeep"
+
+
+@pytest.mark.parametrize(
+    ("path", "profile"),
+    [("dvc.yaml", "params.yaml"), ("profiles/rrsisd/dvc.yaml", "profiles/rrsisd/params.yaml")],
+)
+def test_both_profiles_resolve_every_stage(tmp_path, path, profile):
+    project_copy(tmp_path)
+    params = load_params(PROJECT / profile)
+    plan = run("dvc", "repro", "--dry", "--allow-missing", path, cwd=tmp_path)
+    stages = [
+        line.split("'")[1].split(":")[-1] for line in plan.splitlines() if line.startswith("Running stage")
+    ]
+    single = ["data", "prepare", "trivial", "statistics", "report"]
+    expected = single + [f"{stage}@{name}" for stage in ("train", "evaluate") for name in params.runs]
+    assert sorted(stages) == sorted(expected)
+    assert all(f"--params {params.params}" in line for line in plan.splitlines() if line.startswith("> "))
+
+
+@pytest.mark.big
+def test_the_pipeline_runs_from_nothing_to_the_report_and_then_has_nothing_to_do(tmp_path):
+    project_copy(tmp_path)
+    content = yaml.safe_load((PROJECT / "params.yaml").read_text())
+    content["data"]["synthetic"] = {"refs": 60, "size": 64, "seed": 3}
+    content["image_size"] = 64
+    content["training"] |= {"epochs": 1, "batch_size": 8}
+    content["statistics"] |= {"resamples": 200, "permutations": 200}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    run("dvc", "repro", cwd=tmp_path)
+    page = (tmp_path / "reports/html/index.html").read_text()
+    assert all(f"Table {number}" in page for number in ("I", "II", "III"))
+    again = run("dvc", "repro", cwd=tmp_path)
+    assert "Running stage" not in again
+    assert "Data and pipelines are up to date." in again
+    # A network's own settings concern its own stages only.
+    content["variants"]["mafn-k1"]["options"] = {"kernels": [3]}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    plan = run("dvc", "repro", "--dry", cwd=tmp_path)
+    ran = [line.split("'")[1] for line in plan.splitlines() if line.startswith("Running stage")]
+    assert ran[:1] == ["train@mafn-k1-s0"]
+    assert not [stage for stage in ran if stage.startswith("train@") and "k1-" not in stage]
+
+
+def test_the_links_of_the_paper_profile_point_to_the_one_pipeline():
+    link = PROJECT / "profiles/rrsisd/dvc.yaml"
+    assert link.is_symlink()
+    assert link.resolve() == PROJECT / "dvc.yaml"
