@@ -15,14 +15,14 @@ from harness.data.ground import Band, Box, Ground, apart
 from harness.data.shapes import SHAPES
 
 # How hard the set is: the constants to turn.
-OBJECTS: tuple[tuple[int, float], ...] = ((3, 0.4), (4, 0.36), (5, 0.24))
+OBJECTS: tuple[tuple[int, float], ...] = ((3, 0.48), (4, 0.34), (5, 0.18))
 """Number of objects of a scene and its probability: three to five are what RRSIS-D's crops tend to show."""
 DISTRACTOR_SHARE = 0.6
 """Scenes planned with another object of the target's category (others get one by chance): without one the category's
 name would do."""
 SECOND_DISTRACTOR_SHARE = 0.2
 """Of those, scenes with a third of the kind: then one word seldom suffices."""
-AREA_SCALE = 2.0
+AREA_SCALE = 2.4
 """Factor on every category's range of areas; below 1 the set gets harder."""
 CLOSE_UP_SHARE, CLOSE_UP_SCALE = 0.45, 2.5
 """Scenes seen from lower down, and the factor on their objects' areas: RRSIS-D, too, has objects of over 20%."""

@@ -62,7 +62,7 @@ def resolve(params: Params, name: str) -> tuple[str, ...]:
         for variant in variants
         if (runs := runs_of(params, variant))
     )
-    hint = suggestion(name, [*short, *variants, *params.runs])
+    hint = suggestion(name, [*short, *variants, *params.runs]) or f" Try {' or '.join(map(repr, short[:3]))}."
     raise HarnessError(
         f"there is no model, variant or run {name!r}.{hint}\n{params.params} has, with -full understood:\n{known}"
     )

@@ -32,6 +32,11 @@ def train(params: Params, name: str) -> Path:
     """Train the run `name` of params.yaml and return its checkpoint."""
     run, options = params.runs[name], params.training
     model_name = params.variants[run.variant].model
+    if options.pretrained:
+        raise HarnessError(
+            f"{params.params}: training.pretrained is true, but this version cannot load pre-trained Swin-B and BERT "
+            "weights yet; set it to false to train from scratch"
+        )
     recipe = find_recipe(options.recipe, model_name)
     epochs = options.epochs or recipe.epochs
     batch_size = options.batch_size or recipe.batch_size

@@ -105,6 +105,11 @@ def test_a_set_smaller_than_a_batch_is_refused(profile):
         train(with_training(profile, batch_size=64), "lavt-full-s0")
 
 
+def test_a_pretrained_start_is_refused_rather_than_left_out(profile):
+    with pytest.raises(HarnessError, match="pretrained"):
+        train(with_training(profile, pretrained=True), "lavt-full-s0")
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(profile):
     with pytest.raises(HarnessError, match="the loss is nan"):
         train(with_training(profile, learning_rate=1e30, epochs=3), "lavt-full-s0")
