@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PATH := $(BIN):$(PATH)
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo test lint format bench clean
+.PHONY: help install demo test test-big lint format bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,14 +19,17 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: install ## the whole pipeline on drawn images: data, 12 networks, report (minutes)
+demo: install ## the whole pipeline on drawn images: data, 11 networks, report (20 min)
 	dvc repro
 	@echo
 	@harness compare mafn rmsin
 	@echo "Report: $(CURDIR)/reports/html/index.html"
 
-test: install ## the tests
-	pytest
+test: install ## the ordinary tests, in parallel
+	OMP_NUM_THREADS=1 pytest -m "not big" -n auto
+
+test-big: install ## parity with the released networks (15 GB) and the pipeline from nothing
+	pytest -m big
 
 lint: install ## ruff and mypy
 	ruff check .

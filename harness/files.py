@@ -4,11 +4,14 @@ import errno
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+UNWRITABLE = (*FULL, errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.EEXIST)
 
 
 @contextmanager
@@ -23,27 +26,30 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        if error.errno in (
-            errno.ENOSPC,
-            errno.EDQUOT,
-            errno.EACCES,
-            errno.EROFS,
-            errno.EISDIR,
-            errno.ENOTDIR,
-            errno.EEXIST,
-        ):
-            raise HarnessError(
-                f"cannot write {path}: {os.strerror(error.errno)}; what was there is unchanged"
-            ) from error
-        raise
+        with _named(path, UNWRITABLE):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.touch()
+        with _named(path, FULL):  # other errors of the block are its own: it may read files, too
+            yield temporary
+        with _named(path, UNWRITABLE):
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
+
+
+@contextmanager
+def _named(path: Path, numbers: tuple[int, ...]) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in numbers:
+            raise
+        raise HarnessError(
+            f"cannot write {path}: {os.strerror(error.errno)}; what was there is unchanged"
+        ) from error
 
 
 def write_json(path: Path | str, value: Any) -> None:

@@ -75,5 +75,5 @@ def test_a_run_may_be_called_by_its_short_name(tmp_path):
     params = toy_params(tmp_path)
     assert params.run_name("mafn-s0") == "mafn-full-s0"
     assert params.run_name("mafn-k1-s0") == "mafn-k1-s0"
-    with pytest.raises(HarnessError, match="Did you mean 'mafn-full-s0'"):
+    with pytest.raises(HarnessError, match="Did you mean 'mafn-full-s1'"):
         params.run_name("mafn-full-s9")

@@ -17,6 +17,7 @@ def write_half(path):
 
 def write_to_a_full_disk(path):
     with atomic_write(path) as temporary:
+        temporary.unlink()
         temporary.symlink_to("/dev/full")
         temporary.write_text("x" * 10_000)
 

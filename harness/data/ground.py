@@ -146,7 +146,7 @@ def texture(side: int, grids: tuple[tuple[int, float], ...], rng: np.random.Gene
 
 def _coloured(grey: Image.Image, ends: tuple[RGB, RGB], rng: np.random.Generator) -> Image.Image:
     dark, light = (jittered(end, 14, rng) for end in ends)
-    return ImageOps.colorize(grey, dark, light)  # type: ignore[arg-type]
+    return ImageOps.colorize(grey, dark, light)
 
 
 def _grid(angle: float, pitch: tuple[float, float], rng: np.random.Generator) -> list[Box]:

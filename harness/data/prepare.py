@@ -80,7 +80,10 @@ def prepare(params: Params) -> dict[str, int]:
 
 
 def _row(expression: Expression, clusters: dict[bytes, int]) -> dict[str, Any]:
-    image = expression.image.read_bytes()
+    try:
+        image = expression.image.read_bytes()
+    except OSError as error:
+        raise HarnessError(f"{expression.image} cannot be read ({error.strerror}); fetch it again") from None
     height, width = expression.mask_size
     return {
         "image_id": expression.image_id,

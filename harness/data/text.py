@@ -1,10 +1,11 @@
 """Sentences to token ids: BERT's uncased WordPiece, downloaded or trained on the train split."""
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from harness.config import Params, Text
 from harness.errors import HarnessError
@@ -37,24 +38,36 @@ def make_tokenizer(text: Text, train_sentences: Iterable[str]) -> Tokenizer:
 
 
 def train_wordpiece(sentences: Iterable[str], vocab_size: int) -> Tokenizer:
-    """Train an uncased WordPiece tokenizer with BERT's normalisation and special tokens.
+    """Make an uncased WordPiece tokenizer with BERT's normalisation and special tokens.
 
-    Sentences are sorted first, so that the vocabulary depends on the set of sentences alone.
+    The vocabulary is the special tokens, every character (alone and as a continuation), then whole words by falling
+    frequency, ties by the alphabet. It depends on the sentences alone; the trainer of the library breaks ties by a
+    hash that differs from process to process.
+
+    Raises:
+        HarnessError: `vocab_size` is too small for the special tokens and the characters.
     """
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocab_size,
-        special_tokens=SPECIAL_TOKENS,
-        show_progress=False,
-        continuing_subword_prefix="##",
+    normalizer, pre_tokenizer = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    counts = Counter(
+        word
+        for sentence in sentences
+        for word, _ in pre_tokenizer.pre_tokenize_str(normalizer.normalize_str(sentence))
     )
-    tokenizer.train_from_iterator(sorted(sentences), trainer)
+    characters = sorted(set("".join(counts)))
+    pieces = [*SPECIAL_TOKENS, *characters, *(f"##{character}" for character in characters)]
+    if len(pieces) > vocab_size:
+        raise HarnessError(
+            f"text.vocab_size {vocab_size} is too small: the characters alone take {len(pieces)}"
+        )
+    words = sorted(counts.keys() - set(characters), key=lambda word: (-counts[word], word))
+    vocabulary = {piece: index for index, piece in enumerate([*pieces, *words][:vocab_size])}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = pre_tokenizer
+    tokenizer.decoder = decoders.WordPiece()
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
-        special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")],
+        special_tokens=[(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")],
     )
     return tokenizer
 

@@ -4,6 +4,7 @@
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -112,7 +113,8 @@ def make_optimizer(
         pretrained: freeze the parts of BERT that the scripts do not optimise. A text encoder from scratch is trained
             whole.
     """
-    undecayed = model.no_weight_decay() if hasattr(model, "no_weight_decay") else frozenset()
+    names_undecayed: Callable[[], frozenset[str]] = getattr(model, "no_weight_decay", frozenset)
+    undecayed = names_undecayed()
     decayed, plain = [], []
     for name, parameter in model.named_parameters():
         if pretrained and name.startswith("text_encoder.") and not _is_trained_bert(name):

@@ -87,7 +87,7 @@ def test_a_failure_half_way_leaves_the_old_files(prepared, profile):
     (profile.data.root / IMAGES / "00040.jpg").unlink()
     (profile.data.root / IMAGES / "00040.jpg").mkdir()  # reading it fails in the middle of the work
     record_source(profile)
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(HarnessError, match=r"00040\.jpg cannot be read"):
         prepare(profile)
     assert digests(profile) == before
     assert not [path for path in (profile.out / "data").iterdir() if path.name.startswith(".")]

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 from tokenizers import Tokenizer
 from transformers import BertTokenizerFast
@@ -33,6 +36,17 @@ def test_a_trained_tokenizer_is_uncased_and_has_bert_special_tokens():
 def test_the_vocabulary_depends_on_the_set_of_sentences_alone():
     first = train_wordpiece(SENTENCES, 120).to_str()
     assert train_wordpiece(reversed(SENTENCES), 120).to_str() == first
+    code = f"from harness.data.text import *; print(train_wordpiece({SENTENCES!r}, 120).to_str())"
+    elsewhere = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert elsewhere.stdout.strip() == first
+
+
+def test_a_full_vocabulary_spells_rare_words():
+    characters = len(set("".join(SENTENCES).lower().replace(" ", "")))
+    tokenizer = train_wordpiece(SENTENCES, 5 + 2 * characters + 1)  # room for the commonest word alone
+    assert tokenizer.encode("the ship").tokens == ["[CLS]", "the", "s", "##h", "##i", "##p", "[SEP]"]
+    with pytest.raises(HarnessError, match="too small"):
+        train_wordpiece(SENTENCES, 20)
 
 
 def test_a_long_sentence_loses_its_end_token():

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from baselines.config import PRESETS
 from baselines.pwam import PixelWordAttention
 from baselines.rotated_conv import RotatedConv, Routing
 from baselines.swin import WindowAttention
@@ -47,7 +48,9 @@ def test_initialisation() -> None:
             assert module.relative_position_bias_table.std() == pytest.approx(0.02, rel=0.2), name
             seen["table"] += 1
         elif isinstance(module, RotatedConv):
-            assert module.weight.std() == pytest.approx(math.sqrt(2 / (64 * 9)), rel=0.05), name
+            assert module.weight.std() == pytest.approx(
+                math.sqrt(2 / (model.config.decoder_dim * 9)), rel=0.05
+            ), name
             seen["rotated"] += 1
         elif isinstance(module, Routing):
             assert module.depthwise.weight.std() == pytest.approx(0.02, rel=0.15), name
@@ -56,17 +59,26 @@ def test_initialisation() -> None:
     assert min(seen.values()) >= 3, seen
 
 
+BLOCKS = sum(PRESETS["mini"].depths)
+
+
 @pytest.mark.parametrize(
     ("options", "present"),
     [
-        ({}, {AdaptiveNoise: 8, CorrelationUpdate: 3, MultiScaleRefinement: 3, RotatedConv: 3}),
+        ({}, {AdaptiveNoise: BLOCKS, CorrelationUpdate: 3, MultiScaleRefinement: 3, RotatedConv: 3}),
         (
             {"kernels": (1,)},
-            {AdaptiveNoise: 8, CorrelationUpdate: 3, MultiScaleRefinement: 3, RotatedConv: 0},
+            {AdaptiveNoise: BLOCKS, CorrelationUpdate: 3, MultiScaleRefinement: 3, RotatedConv: 0},
         ),
-        ({"msrc": False}, {AdaptiveNoise: 8, CorrelationUpdate: 3, MultiScaleRefinement: 0, RotatedConv: 3}),
+        (
+            {"msrc": False},
+            {AdaptiveNoise: BLOCKS, CorrelationUpdate: 3, MultiScaleRefinement: 0, RotatedConv: 3},
+        ),
         ({"adaptive_noise": False}, {AdaptiveNoise: 0, CorrelationUpdate: 3, MultiScaleRefinement: 3}),
-        ({"correlation_fusion": False}, {AdaptiveNoise: 8, CorrelationUpdate: 0, MultiScaleRefinement: 3}),
+        (
+            {"correlation_fusion": False},
+            {AdaptiveNoise: BLOCKS, CorrelationUpdate: 0, MultiScaleRefinement: 3},
+        ),
     ],
 )
 def test_each_option_takes_out_its_part_alone(options: dict, present: dict[type, int]) -> None:
