@@ -44,4 +44,5 @@ bench: install ## speed and memory, as ratios measured in one run
 	python -m benchmarks
 
 clean: ## remove what the pipeline made (not .venv)
-	rm -rf out reports/html .pytest_cache .mypy_cache .ruff_cache
+	find out -type f ! -name .gitkeep -delete
+	rm -rf reports/html reports/rrsisd .pytest_cache .mypy_cache .ruff_cache

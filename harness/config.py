@@ -178,6 +178,11 @@ class Params(Section):
         """What the `statistics` stage writes."""
         return self.out / "statistics" / "statistics.json"
 
+    @property
+    def pipeline(self) -> str:
+        """The dvc.yaml of this profile, as `dvc repro` takes it."""
+        return self.params.with_name("dvc.yaml").as_posix()
+
     def run_name(self, name: str) -> str:
         """The full name of a run; `mafn-s0` is short for `mafn-full-s0`.
 

@@ -34,7 +34,19 @@ def provenance() -> dict[str, Any]:
 def _commit() -> dict[str, Any]:
     try:
         commit = _git("rev-parse", "HEAD")
-        return {"commit": commit, "dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(exclude,top,glob)**/dvc.lock"))}
+        return {
+            "commit": commit,
+            "dirty": bool(
+                _git(
+                    "status",
+                    "--porcelain",
+                    "--untracked-files=no",
+                    "--",
+                    ":/",
+                    ":(exclude,top,glob)**/dvc.lock",
+                )
+            ),
+        }
     except (OSError, subprocess.CalledProcessError):  # no git, or no repository: an installed wheel
         return {"commit": None, "dirty": None}
 

@@ -61,11 +61,10 @@ def read_samples(path: Path | str) -> pd.DataFrame:
         ) from None
     version = (table.schema.metadata or {}).get(SCHEMA_KEY)
     if version != SCHEMA_VERSION:
-        found = (
-            "no schema version" if version is None else f"schema version {version.decode(errors='replace')}"
-        )
+        found = "none" if version is None else version.decode(errors="replace")
         raise HarnessError(
-            f"{path} has {found}, this harness reads {SCHEMA_VERSION.decode()}; evaluate the run again"
+            f"{path} is no per-sample table that this harness reads (schema version {SCHEMA_VERSION.decode()}; the "
+            f"file has {found}); `harness evaluate` writes one"
         )
     if missing := [name for name in SCHEMA.names if name not in table.column_names]:
         raise HarnessError(f"{path} lacks the columns {', '.join(missing)}; evaluate the run again")

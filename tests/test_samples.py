@@ -77,8 +77,8 @@ def test_no_parquet(tmp_path):
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ({}, "no schema version, this harness reads 1"),
-        ({SCHEMA_KEY: b"2"}, "schema version 2, this harness reads 1"),
+        ({}, "schema version 1; the file has none"),
+        ({SCHEMA_KEY: b"2"}, "schema version 1; the file has 2"),
     ],
 )
 def test_another_schema_version(tmp_path, table, metadata, message):

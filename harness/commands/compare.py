@@ -36,7 +36,9 @@ def _seeds(ctx: click.Context, option: click.Parameter, value: str | None) -> tu
 @click.option("--protocol", type=click.Choice(["resized", "native"]), help="Of runs; resized by default.")
 @click.option("--seeds", callback=_seeds, help="Such as 0,1; by default all that both models have.")
 @click.option(
-    "--resamples", type=click.IntRange(min=1), help="Of bootstrap and test; by default params.yaml's."
+    "--resamples",
+    type=click.IntRange(100, 1_000_000),
+    help="Of bootstrap and test; by default params.yaml's.",
 )
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @params_option

@@ -91,9 +91,10 @@ class ExpressionDataset(Dataset[Sample]):
             return Image.open(io.BytesIO(self.table["image"][index].as_py())).convert("RGB")
         except (UnidentifiedImageError, OSError) as error:
             name = self.table["file_name"][index].as_py()
+            reason = "it is no image" if isinstance(error, UnidentifiedImageError) else error
             raise HarnessError(
-                f"{name} in {self.path} cannot be decoded ({error}); put a sound copy under data.root and run "
-                "`dvc repro --force data`"
+                f"{name} in {self.path} cannot be decoded ({reason}); put a sound copy under data.root and force the "
+                "`data` stage"
             ) from None
 
     def native_mask(self, index: int) -> np.ndarray:

@@ -87,7 +87,9 @@ def _read_refs(path: Path) -> list[dict[str, Any]]:
     except FileNotFoundError:
         raise HarnessError(_missing(path)) from None
     except Exception as error:  # a damaged pickle raises whatever its opcodes stumble over
-        raise HarnessError(f"{path} is refused: {error or type(error).__name__}; fetch it again") from None
+        raise HarnessError(
+            f"{path} is refused, it is no pickle of plain containers ({error or type(error).__name__}); fetch it again"
+        ) from None
     if not isinstance(refs, list) or not refs or not all(isinstance(ref, dict) for ref in refs):
         raise HarnessError(f"{path} holds no list of refs; fetch it again")
     return refs
@@ -96,6 +98,8 @@ def _read_refs(path: Path) -> list[dict[str, Any]]:
 def _read_instances(path: Path) -> dict[str, Any]:
     try:
         instances = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(instances, dict):
+            raise ValueError("it holds no mapping with annotations and categories")
         for key in ("annotations", "categories"):
             for number, entry in enumerate(instances[key]):
                 if "id" not in entry:
@@ -111,7 +115,10 @@ def _require_images(folder: Path, refs: list[dict[str, Any]]) -> None:
     if not folder.is_dir():
         raise HarnessError(_missing(folder))
     present = {entry.name for entry in folder.iterdir()}
-    missing = sorted({str(ref.get("file_name")) for ref in refs} - present)
+    for number, ref in enumerate(refs):
+        if not isinstance(ref.get("file_name"), str):
+            raise HarnessError(f"{folder.parents[2] / REFS}, ref number {number}: lacks the key 'file_name'")
+    missing = sorted({ref["file_name"] for ref in refs} - present)
     if missing:
         some = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
         raise HarnessError(

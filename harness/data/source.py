@@ -52,11 +52,13 @@ def require_unchanged(params: Params) -> None:
     Raises:
         HarnessError: a file of it was added, removed, or has another size.
     """
-    recorded = read_json(source_file(params), "harness data source")
+    recorded = read_json(source_file(params), f"harness data source --params {params.params}")
+    if not params.data.root.is_dir():
+        raise HarnessError(f"data.root {params.data.root} of {params.params} does not exist")
     if recorded["fingerprint"] != _fingerprint(params.data.root):
         raise HarnessError(
             f"{params.data.root} has changed since {source_file(params)} was written; if that was meant, run "
-            "`dvc repro --force data`"
+            f"`dvc repro --force {params.pipeline}:data`"
         )
 
 

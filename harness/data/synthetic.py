@@ -186,6 +186,7 @@ def _new_folder(out: Path, replace: bool) -> Iterator[Path]:
             errno.EDQUOT,
             errno.EACCES,
             errno.EROFS,
+            errno.ENOENT,  # /proc and the like, where nothing can be made
             errno.ENOTEMPTY,
             errno.ENOTDIR,
         ):

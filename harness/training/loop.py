@@ -51,7 +51,8 @@ def train(params: Params, name: str) -> Path:
     steps_an_epoch = len(data["train"]) // batch_size  # the last, smaller batch is dropped, as released
     if not steps_an_epoch:
         raise HarnessError(
-            f"{data['train'].path} has {len(data['train'])} rows, fewer than one batch of {batch_size}"
+            f"{data['train'].path} has {len(data['train'])} rows, fewer than one batch of {batch_size}; "
+            "lower training.batch_size"
         )
     steps = steps_an_epoch * epochs
     print(f"{name}: {steps} steps of {batch_size}{_place_in_line(params, name)}", flush=True)

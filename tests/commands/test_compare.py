@@ -76,12 +76,12 @@ def test_options_reach_the_comparison(params):
         "--seeds",
         "1",
         "--resamples",
-        "50",
+        "150",
         "--format",
         "json",
     ).output
     record = json.loads(output)
-    assert (record["protocol"], record["resamples"], record["permutations"]) == ("native", 50, 50)
+    assert (record["protocol"], record["resamples"], record["permutations"]) == ("native", 150, 150)
     assert record["a"]["seeds"] == record["b"]["seeds"] == [1]
 
 
@@ -100,7 +100,7 @@ def test_files_need_no_params(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_samples(sample_table(30, quality=0.1), "a.parquet")
     write_samples(sample_table(30, model="mine"), "b.parquet")
-    result = CliRunner().invoke(command, ["a.parquet", "b.parquet", "--resamples", "99"])
+    result = CliRunner().invoke(command, ["a.parquet", "b.parquet", "--resamples", "199"])
     assert result.exit_code == 0, result.output
     assert "  A  a.parquet, seed 0" in result.output
     assert CliRunner().invoke(command, ["a.parquet", "b.parquet", "--split", "test"]).exit_code == 0
