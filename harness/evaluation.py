@@ -82,8 +82,9 @@ def write_tables(
     params: Params, name: str, stem: str, tables: dict[str, pd.DataFrame]
 ) -> dict[str, dict[str, float]]:
     """Write `<stem>.<protocol>.parquet` of a run; return the summary of each protocol."""
+    shuffled = stem.endswith("-shuffled")
     for protocol, table in tables.items():
-        write_samples(table, params.run_dir(name) / f"{stem}.{protocol}.parquet")
+        write_samples(table, params.run_dir(name) / f"{stem}.{protocol}.parquet", shuffled=shuffled)
     return {protocol: summarize(table) for protocol, table in tables.items()}
 
 
@@ -145,13 +146,18 @@ def predict(
 
 def resized_prediction(logits: Tensor) -> np.ndarray:
     """Protocol `resized`: the predicted masks at the network's input size, bool (B, S, S)."""
-    return logits.argmax(1).bool().cpu().numpy()
+    return object_pixels(logits).cpu().numpy()
 
 
 def native_prediction(logits: Tensor, height: int, width: int) -> np.ndarray:
     """Protocol `native`: one sample's logits (2, S, S), bilinear to the mask's size, argmax."""
     resized = F.interpolate(logits[None], size=(height, width), mode="bilinear", align_corners=False)
-    return resized.argmax(1)[0].bool().cpu().numpy()
+    return object_pixels(resized)[0].cpu().numpy()
+
+
+def object_pixels(logits: Tensor) -> Tensor:
+    """The argmax of two classes, (B, 2, H, W) to bool (B, H, W): a tie is background, as argmax has it."""
+    return logits[:, 1] > logits[:, 0]
 
 
 def evaluate(

@@ -11,6 +11,7 @@ from harness.files import atomic_write
 
 SCHEMA_KEY = b"rrsis_harness.samples"
 SCHEMA_VERSION = b"1"
+SENTENCES_KEY = b"rrsis_harness.sentences"
 
 SCHEMA = pa.schema(
     [
@@ -37,11 +38,23 @@ SCHEMA = pa.schema(
 )
 
 
-def write_samples(samples: pd.DataFrame, path: Path | str) -> None:
-    """Write a per-sample table as Parquet; the same rows give the same bytes."""
+def write_samples(samples: pd.DataFrame, path: Path | str, *, shuffled: bool = False) -> None:
+    """Write a per-sample table as Parquet; the same rows give the same bytes.
+
+    Args:
+        samples: the columns of `SCHEMA`.
+        path: the file.
+        shuffled: the model was given the sentences of other images; said in the file's metadata.
+    """
     table = pa.Table.from_pandas(samples[SCHEMA.names], schema=SCHEMA, preserve_index=False)
+    metadata = SCHEMA.metadata | ({SENTENCES_KEY: b"shuffled"} if shuffled else {})
     with atomic_write(path) as temporary:
-        pq.write_table(table.replace_schema_metadata(SCHEMA.metadata), temporary, compression="zstd")
+        pq.write_table(table.replace_schema_metadata(metadata), temporary, compression="zstd")
+
+
+def is_shuffled(path: Path | str) -> bool:
+    """Whether a table that `read_samples` accepts was made with the sentences of other images."""
+    return (pq.read_schema(path).metadata or {}).get(SENTENCES_KEY) == b"shuffled"
 
 
 def read_samples(path: Path | str) -> pd.DataFrame:

@@ -91,9 +91,10 @@ def command(
             )
         )
     else:
-        _print_table(
-            comparison, [side.label for side in sides], [note for side in sides for note in side.notes]
-        )
+        notes = list(dict.fromkeys(note for side in sides for note in side.notes))
+        if sides[0].samples.equals(sides[1].samples):
+            notes.append("A and B hold the same rows; every difference is 0 by construction.")
+        _print_table(comparison, [side.label for side in sides], notes)
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def _side(
 
 
 def _file_side(name: str, split: str | None, protocol: str | None, seeds: tuple[int, ...] | None) -> _Side:
-    from harness.samples import read_samples
+    from harness.samples import is_shuffled, read_samples
 
     samples = read_samples(name)
     if seeds is not None:
@@ -129,7 +130,8 @@ def _file_side(name: str, split: str | None, protocol: str | None, seeds: tuple[
     for column, wanted in (("split", split), ("protocol", protocol)):
         if wanted is not None and (held := set(samples[column]) - {wanted}):
             raise HarnessError(f"--{column} {wanted}, but {name} holds {', '.join(sorted(held))}")
-    return _Side(name, samples, bool((samples["model"] == "trivial").all()), ())
+    notes = (f"{Path(name).name} was made with the sentences of other images (shuffled).",) if is_shuffled(name) else ()
+    return _Side(name, samples, bool((samples["model"] == "trivial").all()), notes)
 
 
 def _run_side(params: "Params", name: str, split: str, protocol: str, seeds: tuple[int, ...] | None) -> _Side:

@@ -222,3 +222,15 @@ def test_as_a_process_bad_input_ends_with_one_message_and_no_torch(params):
     assert (good.returncode, good.stderr) == (0, "")
     assert (bad.returncode, bad.stdout) == (2, "")
     assert bad.stderr.startswith("error: there is no model, variant or run 'rmsim'. Did you mean 'rmsin'?\n")
+
+
+def test_what_a_comparison_cannot_mean_is_noted(params, tmp_path):
+    same = " ".join(run(params, "mafn", "mafn").output.split())
+    assert "A and B hold the same rows" in same
+    samples = sample_table(n=12)
+    for name, shuffled in (("own", False), ("shuffled", True)):
+        write_samples(samples, tmp_path / f"{name}.parquet", shuffled=shuffled)
+    output = run(params, str(tmp_path / "own.parquet"), str(tmp_path / "shuffled.parquet")).output
+    assert "shuffled.parquet was made with the sentences of other images" in " ".join(output.split())
+    assert "own.parquet was made" not in output
+    assert "Note" not in run(params, "mafn", "rmsin").output
