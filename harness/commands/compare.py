@@ -130,7 +130,11 @@ def _file_side(name: str, split: str | None, protocol: str | None, seeds: tuple[
     for column, wanted in (("split", split), ("protocol", protocol)):
         if wanted is not None and (held := set(samples[column]) - {wanted}):
             raise HarnessError(f"--{column} {wanted}, but {name} holds {', '.join(sorted(held))}")
-    notes = (f"{Path(name).name} was made with the sentences of other images (shuffled).",) if is_shuffled(name) else ()
+    notes = (
+        (f"{Path(name).name} was made with the sentences of other images (shuffled).",)
+        if is_shuffled(name)
+        else ()
+    )
     return _Side(name, samples, bool((samples["model"] == "trivial").all()), notes)
 
 
