@@ -7,32 +7,34 @@ from torch import Tensor, nn
 
 from baselines.config import NetworkConfig
 from baselines.pwam import PixelWordAttention
-from baselines.swin import PatchEmbedding, PatchMerging, SwinBlocks
+from baselines.swin import PatchEmbedding, PatchMerging, SwinBlocks, WindowAttention
 
 
 class LanguageAwareStage(nn.Module):
-    """Swin blocks, pixel-word attention, and the update of x that the next stage starts from.
+    """Swin blocks, pixel-word attention, the update of x by what it brings, and the way to the next stage.
 
-    The last stage has no successor, so it has neither `update` nor patch merging: in the released code they
-    exist there, feed nothing and never get a gradient.
+    The last stage has no successor, so it has no patch merging. Where the decoder sees the multimodal map it
+    has no `update` either: in the released code that exists, feeds nothing and never gets a gradient.
     """
 
     def __init__(
-        self, blocks: SwinBlocks, fusion: PixelWordAttention, update: nn.Module | None, dim: int
+        self,
+        blocks: SwinBlocks,
+        fusion: PixelWordAttention,
+        update: nn.Module | None,
+        downsample: PatchMerging | None,
     ) -> None:
         super().__init__()
         self.blocks = blocks
         self.fusion = fusion
         self.update = update
-        self.downsample = None if update is None else PatchMerging(dim)
+        self.downsample = downsample
 
     def forward(self, x: Tensor, words: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the multimodal map r (B, H, W, C), and the next stage's x (B, H/2, W/2, 2C) (last stage: x)."""
+        """Return the multimodal map r and the updated x, both (B, H, W, C)."""
         x = self.blocks(x)
         r = self.fusion(x, words, attention_mask)
-        if self.update is not None and self.downsample is not None:
-            x = self.downsample(self.update(x, r))
-        return r, x
+        return r, x if self.update is None else self.update(x, r)
 
 
 class LanguageAwareSwin(nn.Module):
@@ -41,8 +43,10 @@ class LanguageAwareSwin(nn.Module):
     Args:
         config: All sizes.
         update: Builds, from a stage's channels, the module that maps (x, r) to the updated x.
+        window_attention: Builds the attention of every block.
         token_attention: Builds what follows the window attention in every block, or None.
         cross_scale: Maps the list of four features to another of the same shapes, or None.
+        decode_updated: The decoder sees each stage's updated x; else, as released, the normalised multimodal map r.
     """
 
     def __init__(
@@ -50,8 +54,10 @@ class LanguageAwareSwin(nn.Module):
         config: NetworkConfig,
         *,
         update: Callable[[int], nn.Module],
+        window_attention: Callable[..., WindowAttention] = WindowAttention,
         token_attention: Callable[[int], nn.Module] | None = None,
         cross_scale: nn.Module | None = None,
+        decode_updated: bool = False,
     ) -> None:
         super().__init__()
         self.patch_embed = PatchEmbedding(config.patch_size, config.embed_dim)
@@ -65,17 +71,19 @@ class LanguageAwareSwin(nn.Module):
                     config.window,
                     mlp_ratio=config.mlp_ratio,
                     drop_paths=list(islice(rates, depth)),
+                    window_attention=window_attention,
                     token_attention=token_attention,
                 ),
                 PixelWordAttention(dim, config.text.hidden),
-                update(dim) if stage < 3 else None,
-                dim,
+                update(dim) if stage < 3 or decode_updated else None,
+                PatchMerging(dim) if stage < 3 else None,
             )
             for stage, (dim, heads, depth) in enumerate(
                 zip(config.dims, config.heads, config.depths, strict=True)
             )
         )
-        self.norms = nn.ModuleList(nn.LayerNorm(dim) for dim in config.dims)
+        norms = (nn.LayerNorm(dim) for dim in config.dims)
+        self.norms = None if decode_updated else nn.ModuleList(norms)
         self.cross_scale = cross_scale
 
     def forward(self, image: Tensor, words: Tensor, attention_mask: Tensor) -> list[Tensor]:
@@ -91,8 +99,11 @@ class LanguageAwareSwin(nn.Module):
         """
         x = self.patch_embed(image)
         features = []
-        for stage, norm in zip(self.layers, self.norms, strict=True):
+        for index, stage in enumerate(self.layers):
+            assert isinstance(stage, LanguageAwareStage)
             r, x = stage(x, words, attention_mask)
-            # The decoder sees the multimodal branch r, not the updated x.
-            features.append(norm(r).permute(0, 3, 1, 2))
+            feature = x if self.norms is None else self.norms[index](r)
+            features.append(feature.permute(0, 3, 1, 2))
+            if stage.downsample is not None:
+                x = stage.downsample(x)
         return features if self.cross_scale is None else self.cross_scale(features)

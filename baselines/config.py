@@ -154,12 +154,12 @@ def network_config(
 
 
 def require_released(fidelity: str) -> None:
-    """Refuse every fidelity but the released code's.
+    """Refuse every fidelity but the released code's, of which alone LAVT and RMSIN have a description.
 
     Raises:
         ValueError: `fidelity` is not "released".
     """
     if fidelity != "released":
         raise ValueError(
-            f"unknown fidelity {fidelity!r}; known is 'released' (what the public code computes)"
+            f"unknown fidelity {fidelity!r}; known is 'released' (what the public code computes); mafn has 'paper', too"
         )

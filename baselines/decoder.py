@@ -17,7 +17,9 @@ class ConvNormRelu(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, dim, H, W)."""
-        return torch.relu(self.bn(self.conv(x)))
+        return torch.relu_(
+            self.bn(self.conv(x))
+        )  # in place: the norm's backward pass does not need its output
 
 
 def conv3x3(inputs: int, outputs: int) -> nn.Conv2d:
@@ -26,27 +28,45 @@ def conv3x3(inputs: int, outputs: int) -> nn.Conv2d:
 
 
 class DecoderLevel(nn.Module):
-    """Join the coarser map with a stage's own, then refine."""
+    """Join the coarser map with a stage's own, then refine; or refine the two side by side, then join."""
 
-    def __init__(self, coarse_dim: int, fine_dim: int, dim: int, refine: nn.Module) -> None:
+    def __init__(
+        self, coarse_dim: int, fine_dim: int, dim: int, refine: Callable[[int], nn.Module], refine_first: bool
+    ) -> None:
         super().__init__()
         self.join = ConvNormRelu(conv3x3(coarse_dim + fine_dim, dim), dim)
-        self.refine = refine
+        self.refine = refine(coarse_dim + fine_dim if refine_first else dim)
+        self.refine_first = refine_first
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """Map (B, C', h, w) and (B, C, H, W) to (B, dim, H, W)."""
         coarse = F.interpolate(coarse, size=fine.shape[-2:], mode="bilinear", align_corners=True)
-        return self.refine(self.join(torch.cat([coarse, fine], dim=1)))
+        both = torch.cat([coarse, fine], dim=1)
+        return self.join(self.refine(both)) if self.refine_first else self.refine(self.join(both))
 
 
 class TopDownDecoder(nn.Module):
-    """Three levels from the coarsest stage to the finest, then a 1x1 convolution to two classes."""
+    """Three levels from the coarsest stage to the finest, then a 1x1 convolution to two classes.
 
-    def __init__(self, dims: Sequence[int], dim: int, *, refine: Callable[[int], nn.Module]) -> None:
+    Args:
+        dims: Channels of the four features.
+        dim: Channels of the levels.
+        refine: Builds, from its channels, a level's module that keeps a map's shape.
+        refine_first: The order within a level, see `DecoderLevel`.
+    """
+
+    def __init__(
+        self,
+        dims: Sequence[int],
+        dim: int,
+        *,
+        refine: Callable[[int], nn.Module],
+        refine_first: bool = False,
+    ) -> None:
         super().__init__()
         coarse_dims = [dims[3], dim, dim]
         self.levels = nn.ModuleList(
-            DecoderLevel(coarse, fine, dim, refine(dim))
+            DecoderLevel(coarse, fine, dim, refine, refine_first)
             for coarse, fine in zip(coarse_dims, reversed(dims[:3]), strict=True)
         )
         self.head = nn.Conv2d(dim, 2, 1)

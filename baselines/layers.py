@@ -1,7 +1,10 @@
 """The few layers that every part of the family is made of."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 
 def linear(inputs: int, outputs: int, *, bias: bool = True) -> nn.Linear:
@@ -11,6 +14,21 @@ def linear(inputs: int, outputs: int, *, bias: bool = True) -> nn.Linear:
     if bias:
         nn.init.zeros_(layer.bias)
     return layer
+
+
+class Recomputable(nn.Module):
+    """A module that can be run again in the backward pass, so that its inner activations need not be kept.
+
+    It holds no batch norm: running it twice would move the running statistics twice.
+    """
+
+    recompute = False
+
+    def __call__(self, *inputs: Any) -> Any:
+        """Run `forward`; with `recompute`, in training, keep the inputs alone."""
+        if self.recompute and self.training and torch.is_grad_enabled():
+            return checkpoint(super().__call__, *inputs, use_reentrant=False)
+        return super().__call__(*inputs)
 
 
 class Mlp(nn.Module):

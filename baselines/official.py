@@ -109,6 +109,20 @@ ROTATED_CONV = re.compile(r"^classifier\.mscb\d\.msdc\.conv2_3\.")
 INTEGER_BUFFERS = ("num_batches_tracked", "relative_position_index", "attn_mask", "position_ids")
 
 
+class Released(NamedTuple):
+    """Size of a released network at Swin-B, as published: dead branches included."""
+
+    parameters: int
+    gflop: float  # of one 480 x 480 image, forward
+
+
+RELEASED = {
+    "lavt": Released(227_739_514, 398),
+    "rmsin": Released(240_037_163, 408),
+    "mafn": Released(350_056_899, 796),
+}
+
+
 class Conversion(NamedTuple):
     """Official tensors under our names, and the official names of those that our networks do without."""
 

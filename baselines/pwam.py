@@ -7,17 +7,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from baselines.layers import Recomputable
+
 # Added to the logits of padding words.
 PADDING_PENALTY = -1e4
 
 
 def instance_norm(x: Tensor, eps: float = 1e-5) -> Tensor:
-    """Normalise each sample and channel of (B, N, C) over its N positions, without affine parameters."""
+    """Normalise each sample and channel of (B, N, C) over its N positions, without affine parameters.
+
+    Of half-precision maps it returns float32, as autocast has it for norms: eps is small beside their rounding.
+    """
+    x = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
     variance, mean = torch.var_mean(x, dim=1, correction=0, keepdim=True)
     return (x - mean) * torch.rsqrt(variance + eps)
 
 
-class PixelWordAttention(nn.Module):
+class PixelWordAttention(Recomputable):
     """One-head attention from pixels to words, multiplied into the visual map.
 
     The linear layers are the paper's 1x1 convolutions and start as convolutions do.

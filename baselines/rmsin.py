@@ -4,6 +4,7 @@ Liu et al. (CVPR 2024). LAVT with a visual branch beside the language, a cross-s
 decoder and rotated convolutions in it.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 from torch import Tensor, nn
@@ -19,11 +20,16 @@ from baselines.visual_branch import VisualBranch
 
 
 class VisualLanguageUpdate(nn.Module):
-    """x + Gate_l(r) * r + Gate_v(v) * v, where v is the visual branch of x."""
+    """x + Gate_l(r) * r + Gate_v(v) * v, where v is the visual branch of x.
 
-    def __init__(self, dim: int) -> None:
+    Args:
+        dim: Channels.
+        visual_branch: Builds that branch from its channels.
+    """
+
+    def __init__(self, dim: int, visual_branch: Callable[[int], nn.Module] = VisualBranch) -> None:
         super().__init__()
-        self.visual_branch = VisualBranch()
+        self.visual_branch = visual_branch(dim)
         self.language_gate = Gate(dim)
         self.visual_gate = Gate(dim)
 

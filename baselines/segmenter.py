@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from baselines.backbone import LanguageAwareSwin
 from baselines.config import NetworkConfig
 from baselines.decoder import TopDownDecoder
+from baselines.layers import Recomputable
 from baselines.text import text_encoder
 
 # Swin's own norms and bias tables. The norms of later additions (batch norms, those inside MAFN's fusion)
@@ -79,6 +80,15 @@ class ReferringSegmenter(nn.Module):
                 f"the image is {size[0]} x {size[1]} pixels, but the cross-scale attention of this network is "
                 f"built for {expected}; build the network with image_size={size}"
             )
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Recompute Swin blocks, pixel-word attention and correlation-aware fusion in the backward pass.
+
+        Their inner activations are then not kept: less memory, more time, the same gradients.
+        """
+        for module in self.modules():
+            if isinstance(module, Recomputable):
+                module.recompute = enable
 
     def no_weight_decay(self) -> frozenset[str]:
         """Return the names of the backbone's parameters that the released recipe does not decay."""

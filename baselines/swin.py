@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.layers import DropPath, Mlp, linear
+from baselines.layers import DropPath, Mlp, Recomputable, linear
 
 # Added to attention logits between regions that only the cyclic shift made neighbours.
 REGION_PENALTY = -100.0
@@ -91,40 +91,61 @@ class WindowAttention(nn.Module):
         """
         _, H, W, _ = x.shape
         bottom, right = padding_to_windows(H, W, self.window)
-        if bottom or right:
-            # A padding token is a zero vector, hence its q, k and v are the bias alone: project the true
-            # tokens only, pad, and add the bias to all.
-            qkv = F.pad(F.linear(x, self.qkv.weight), (0, 0, 0, right, 0, bottom)) + self.qkv.bias
-        else:
-            qkv = self.qkv(x)
-        padded = H + bottom, W + right
+        projected = self.project(x, bottom, right)
         if self.shift:
-            qkv = qkv.roll((-self.shift, -self.shift), dims=(1, 2))
-        out = self.attend(window_partition(qkv, self.window), mask if self.shift else None)
-        out = window_merge(out, self.window, *padded)
+            projected = projected.roll((-self.shift, -self.shift), dims=(1, 2))
+        out = self.attend(window_partition(projected, self.window), mask if self.shift else None)
+        out = window_merge(out, self.window, H + bottom, W + right)
         if self.shift:
             out = out.roll((self.shift, self.shift), dims=(1, 2))
         return self.proj(out[:, :H, :W])
 
-    def attend(self, qkv: Tensor, mask: Tensor | None) -> Tensor:
-        """Attend within each of (B, windows, N, 3C) and return (B, windows, N, C)."""
-        B, windows, N, _ = qkv.shape
+    def project(self, x: Tensor, bottom: int, right: int) -> Tensor:
+        """Return queries, keys and values (B, H + bottom, W + right, 3C) of the map, padded with zero tokens."""
+        if not (bottom or right):
+            return self.qkv(x)
+        # A padding token is a zero vector, hence its q, k and v are the bias alone: project the true tokens
+        # only, pad, and add the bias to all.
+        return F.pad(F.linear(x, self.qkv.weight), (0, 0, 0, right, 0, bottom)) + self.qkv.bias
+
+    def attend(self, projected: Tensor, mask: Tensor | None) -> Tensor:
+        """Attend within each window of (B, windows, N, 3C) and return (B, windows, N, C)."""
+        q, k, v = projected.chunk(3, dim=-1)
+        return self.attention(q, k, v, self.position_bias(), mask)
+
+    def position_bias(self) -> Tensor:
+        """Return the learnt bias (heads, N, N) of every query and key of a window."""
         bias = self.relative_position_bias_table[self.relative_position_index.view(-1)]
-        bias = bias.view(N, N, self.heads).permute(2, 0, 1)
-        qkv = qkv.view(B, windows, N, 3, self.heads, -1).permute(3, 0, 1, 4, 2, 5)
+        return bias.view(self.window**2, self.window**2, self.heads).permute(2, 0, 1)
+
+    def attention(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
+        """Return softmax(q k^T / sqrt(C / heads) + bias + mask) v, head by head.
+
+        Args:
+            q: (B, windows, N, C).
+            k: (B, windows, M, C).
+            v: The same shape as k.
+            bias: (heads, N, M).
+            mask: (windows, N, M) or None.
+
+        Returns:
+            (B, windows, N, C).
+        """
+        B, windows, N, _ = q.shape
+        q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(2, 3) for x in (q, k, v))
         # Fused attention takes four dimensions and a mask that broadcasts along the first: without a mask
         # windows join the batch, with one (it differs from window to window) they join the heads.
         if mask is None:
-            q, k, v = qkv.flatten(1, 2)
+            q, k, v = (x.flatten(0, 1) for x in (q, k, v))
             bias = bias[None]
         else:
-            q, k, v = qkv.flatten(2, 3)
+            q, k, v = (x.flatten(1, 2) for x in (q, k, v))
             bias = (bias + mask[:, None]).flatten(0, 1)[None]
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
         return out.view(B, windows, self.heads, N, -1).transpose(2, 3).reshape(B, windows, N, -1)
 
 
-class SwinBlock(nn.Module):
+class SwinBlock(Recomputable):
     """x + DropPath(A(LN1 x)), then x + DropPath(MLP(LN2 x)).
 
     A is the window attention, followed by `token_attention` where there is one (MAFN's adaptive noise).
@@ -139,11 +160,12 @@ class SwinBlock(nn.Module):
         mlp_ratio: int,
         shifted: bool,
         drop_path: float,
+        window_attention: Callable[..., WindowAttention],
         token_attention: nn.Module | None,
     ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(dim)
-        self.attn = WindowAttention(dim, heads, window, shifted=shifted)
+        self.attn = window_attention(dim, heads, window, shifted=shifted)
         self.token_attention = token_attention
         self.drop_path = DropPath(drop_path)
         self.norm2 = nn.LayerNorm(dim)
@@ -169,7 +191,8 @@ class SwinBlocks(nn.ModuleList):
         *,
         mlp_ratio: int,
         drop_paths: list[float],
-        token_attention: Callable[[int], nn.Module] | None,
+        window_attention: Callable[..., WindowAttention] = WindowAttention,
+        token_attention: Callable[[int], nn.Module] | None = None,
     ) -> None:
         super().__init__(
             SwinBlock(
@@ -179,6 +202,7 @@ class SwinBlocks(nn.ModuleList):
                 mlp_ratio=mlp_ratio,
                 shifted=index % 2 == 1,
                 drop_path=drop_path,
+                window_attention=window_attention,
                 token_attention=token_attention(dim) if token_attention else None,
             )
             for index, drop_path in enumerate(drop_paths)

@@ -28,9 +28,9 @@ class ReceptiveFields(nn.Module):
 
 
 class VisualBranch(nn.Module):
-    """v = x * sigmoid(f2(relu(f1(mean of x over channels))))."""
+    """v = x * sigmoid(f2(relu(f1(mean of x over channels)))), for any number of channels."""
 
-    def __init__(self) -> None:
+    def __init__(self, dim: int) -> None:
         super().__init__()
         self.first = ReceptiveFields()
         self.second = ReceptiveFields()

@@ -1,7 +1,8 @@
 """`make bench`: speed as ratios measured in one run, so that they mean the same on another machine.
 
-python -m benchmarks            all of it, about two minutes on two cores
-python -m benchmarks networks   one part
+python -m benchmarks                 all of it, a good quarter of an hour on two cores
+python -m benchmarks networks        one part
+python -m benchmarks networks mafn   one network of it
 """
 
 import sys
@@ -11,12 +12,13 @@ from benchmarks import networks, statistics
 PARTS = {"networks": networks.run, "statistics": statistics.run}
 
 
-def main(names: list[str]) -> None:
-    if unknown := [name for name in names if name not in PARTS]:
-        sys.exit(f"there is no benchmark {unknown[0]!r}; there are: {', '.join(PARTS)}")
-    for name in names or list(PARTS):
-        print(f"\n{name}\n{'-' * len(name)}")
-        PARTS[name]()
+def main(arguments: list[str]) -> None:
+    part, *names = arguments or [""]
+    if part and part not in PARTS:
+        sys.exit(f"there is no benchmark {part!r}; there are: {', '.join(PARTS)}")
+    for name in [part] if part else list(PARTS):
+        print(f"\n{name}\n{'-' * len(name)}", flush=True)
+        PARTS[name](names)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ SAMPLES = 3_481
 RESAMPLES = 10_000
 
 
-def run() -> None:
+def run(names: list[str]) -> None:
     rng = np.random.default_rng(0)
     union = rng.integers(500, 20_000, SAMPLES)
     a, b = _table(rng, union, 0.62), _table(rng, union, 0.60)

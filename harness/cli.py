@@ -15,6 +15,8 @@ from harness.errors import HarnessError, suggestion
 COMMANDS = {  # in the order of the work
     "data": "harness.commands.data",
     "prepare": "harness.commands.prepare",
+    "models": "harness.commands.models",
+    "weights": "harness.commands.weights",
     "train": "harness.commands.train",
     "evaluate": "harness.commands.evaluate",
     "statistics": "harness.commands.statistics",

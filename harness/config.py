@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from harness.errors import HarnessError, suggestion
 
@@ -70,17 +70,35 @@ class BlackBoxes(Section):
     size: Positive = 32  # pixels a side
 
 
+class Pretrained(Section):
+    """Where the networks start from: hub repositories, or files and folders here."""
+
+    swin: str = "timm/swin_base_patch4_window12_384.ms_in22k"  # on ImageNet-22k
+    bert: str = "bert-base-uncased"
+
+
 class Training(Section):
     """What the recipe leaves open, and what departs from it."""
 
     recipe: Literal["released", "common"] = "released"
-    pretrained: bool = True
+    pretrained: Pretrained | None = Pretrained()  # `false`: from scratch, every layer of text trained
     epochs: Positive | None = None  # None, here and below: the recipe's
     batch_size: Positive | None = None
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     black_boxes: BlackBoxes = BlackBoxes()
     validate_every: Positive = 1
     workers: Annotated[int, Field(ge=0)] = 0
+    precision: Literal["fp32", "bf16"] = "fp32"  # bf16: autocast; weights, optimizer and loss stay in float32
+    activation_checkpointing: bool = (
+        False  # recompute the backbone in the backward pass: less memory, more time
+    )
+    channels_last: bool = False  # memory layout of the convolutions' weights and of the image
+    compile: bool = False  # torch.compile: minutes at the start, faster steps
+
+    @field_validator("pretrained", mode="before")
+    @classmethod
+    def _default_sources(cls, value: Any) -> Any:
+        return {True: {}, False: None}.get(value, value) if isinstance(value, bool) else value
 
 
 class Evaluation(Section):

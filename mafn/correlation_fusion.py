@@ -3,15 +3,18 @@
 MAFN, equations 7 to 11 and figure 2. Maps are channels-last, (B, H, W, C), but for the 3x3 convolutions.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.layers import Gate, Mlp, linear
+from baselines.layers import Gate, Mlp, Recomputable, linear
 from baselines.swin import padding_to_windows, window_merge, window_partition
 from baselines.visual_branch import VisualBranch
 
 WINDOWS = (3, 5, 7)
+RELEASED_SLOPE = 0.2
 
 
 def convolve(conv: nn.Conv2d, x: Tensor) -> Tensor:
@@ -96,10 +99,16 @@ class MultiWindowFusion(nn.Module):
 
 
 class ChannelIntensification(nn.Module):
-    """Two convolutions, scaled by a channel attention, with residual."""
+    """Two convolutions, scaled by a channel attention, with residual.
 
-    def __init__(self, dim: int) -> None:
+    Args:
+        dim: Channels.
+        negative_slope: Of the leaky ReLU between the convolutions; 0 makes it the paper's ReLU.
+    """
+
+    def __init__(self, dim: int, negative_slope: float = RELEASED_SLOPE) -> None:
         super().__init__()
+        self.negative_slope = negative_slope
         self.norm = nn.LayerNorm(dim)
         self.conv1 = nn.Conv2d(dim, dim, 3, padding=1)
         self.conv2 = nn.Conv2d(dim, dim, 3, padding=1)
@@ -109,19 +118,19 @@ class ChannelIntensification(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, H, W, C) to the same shape."""
         y = self.norm(x).permute(0, 3, 1, 2)
-        y = self.conv2(F.leaky_relu(self.conv1(y), 0.2))
+        y = self.conv2(F.leaky_relu(self.conv1(y), self.negative_slope))
         attention = torch.sigmoid(self.excite(torch.relu(self.squeeze(y.mean(dim=(2, 3), keepdim=True)))))
         return (y * attention).permute(0, 2, 3, 1) + x
 
 
-class CorrelationAwareFusion(nn.Module):
+class CorrelationAwareFusion(Recomputable):
     """F(t_v, t_l): both branches and their correlation, smoothed, mixed in windows, intensified."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, negative_slope: float = RELEASED_SLOPE) -> None:
         super().__init__()
         self.smooth = nn.Conv2d(2 * dim + 9, dim, 3, padding=1)
         self.windows = MultiWindowFusion(dim)
-        self.intensification = ChannelIntensification(dim)
+        self.intensification = ChannelIntensification(dim, negative_slope)
 
     def forward(self, visual: Tensor, language: Tensor) -> Tensor:
         """Fuse two maps (B, H, W, C) to one of the same shape."""
@@ -131,14 +140,25 @@ class CorrelationAwareFusion(nn.Module):
 
 
 class CorrelationUpdate(nn.Module):
-    """x + F(Gate_v(v) * v, Gate_l(r) * r), equation 11, where v is the visual branch of x."""
+    """x + F(Gate_v(v) * v, Gate_l(r) * r), equation 11, where v is the visual branch of x.
 
-    def __init__(self, dim: int) -> None:
+    Args:
+        dim: Channels.
+        visual_branch: Builds that branch from its channels.
+        negative_slope: See `ChannelIntensification`.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        visual_branch: Callable[[int], nn.Module] = VisualBranch,
+        negative_slope: float = RELEASED_SLOPE,
+    ) -> None:
         super().__init__()
-        self.visual_branch = VisualBranch()
+        self.visual_branch = visual_branch(dim)
         self.language_gate = Gate(dim)
         self.visual_gate = Gate(dim)
-        self.fusion = CorrelationAwareFusion(dim)
+        self.fusion = CorrelationAwareFusion(dim, negative_slope)
 
     def forward(self, x: Tensor, r: Tensor) -> Tensor:
         """Update the map x (B, H, W, C) by the multimodal map r of the same shape."""

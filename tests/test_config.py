@@ -77,3 +77,15 @@ def test_a_run_may_be_called_by_its_short_name(tmp_path):
     assert params.run_name("mafn-k1-s0") == "mafn-k1-s0"
     with pytest.raises(HarnessError, match="Did you mean 'mafn-full-s1'"):
         params.run_name("mafn-full-s9")
+
+
+def test_a_pretrained_start_is_a_switch_or_names_its_sources(tmp_path):
+    def training(value):
+        return toy_params(tmp_path, training={"pretrained": value}).training.pretrained
+
+    assert training(False) is None
+    assert training(True).bert == "bert-base-uncased"
+    assert training({"swin": "weights/swin.pth"}).swin == "weights/swin.pth"
+    assert training({"swin": "weights/swin.pth"}).bert == "bert-base-uncased"
+    with pytest.raises(HarnessError, match=r"training\.pretrained\.swim: unknown key\. Did you mean 'swin'"):
+        training({"swim": "weights/swin.pth"})

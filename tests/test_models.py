@@ -22,7 +22,15 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "mafn-k1": ("mafn", {"kernels": (1,)}),
     "mafn-k13": ("mafn", {"kernels": (1, 3)}),
     "mafn-k1357": ("mafn", {"kernels": (1, 3, 5, 7)}),
+    "mafn-n3": ("mafn", {"rotated_kernels": 3, "expansion": 2}),
+    "mafn-paper": ("mafn", {"fidelity": "paper"}),
+    "mafn-paper-default": (
+        "mafn",
+        {"fidelity": "paper", "correlation_fusion": False, "adaptive_noise": False, "msrc": False},
+    ),
 }
+# Networks without a cross-scale interaction take any multiple of 32.
+ANY_SIZE = ("lavt", "mafn-paper", "mafn-paper-default")
 
 # Parameters whose gradient is zero in training mode whatever the data, and why.
 ZERO_GRADIENTS = {
@@ -98,7 +106,7 @@ def test_gradient_reaches_every_parameter(variant: str) -> None:
     # Between the two kinds there are four orders of magnitude of nothing.
     zero = {name for name, gradient in gradients.items() if gradient.abs().max() < 1e-12}
     excused = {name for name in gradients if any(re.search(p, name) for p in ZERO_GRADIENTS.values())}
-    if VARIANTS[variant][0] == "lavt":
+    if variant in ANY_SIZE:
         # Without cross-scale interaction the norms' biases meet zero padding, which no norm takes out.
         excused -= {name for name in excused if name.startswith("backbone.norms.")}
     assert zero == excused
@@ -159,7 +167,7 @@ def test_rectangular_images_of_another_size(variant: str) -> None:
 def test_image_that_the_network_was_not_built_for(variant: str) -> None:
     model = build(variant).eval()
     inputs = batch(1, 96, 32)
-    if VARIANTS[variant][0] == "lavt":
+    if variant in ANY_SIZE:
         assert model(*inputs).shape == (1, 2, 96, 32)
         with pytest.raises(ValueError, match="100 x 32 pixels; sides must be multiples of 32"):
             model(*batch(1, 100, 32))
@@ -196,6 +204,12 @@ def test_drop_path_grows_linearly_over_all_blocks() -> None:
         ("mafn", {"vocab_size": 60, "kernels": (1, 4)}, r"odd sizes.*\(1, 4\)"),
         ("mafn", {"vocab_size": 60, "kernels": ()}, "one or more"),
         ("rmsin", {"vocab_size": 60, "fidelity": "paper"}, "unknown fidelity 'paper'; known is 'released'"),
+        (
+            "mafn",
+            {"vocab_size": 60, "fidelity": "letter"},
+            "unknown fidelity 'letter'; known are 'released', 'p",
+        ),
+        ("mafn", {"vocab_size": 60, "expansion": 0}, "at least 1, got 1 and 0"),
         ("lavt", {"vocab_size": 60, "drop_path": 1.5}, "drop_path must lie in"),
         ("lavt", {"vocab_size": 0}, "vocab_size must be positive, got 0"),
     ],

@@ -1,13 +1,14 @@
 """Weights of a run on disk: safetensors, loaded strictly."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from harness.config import Params, Run
 from harness.data.text import load_tokenizer, tokenizer_file
@@ -40,11 +41,14 @@ def build_network(params: Params, run: Run) -> nn.Module:
 
 def save_checkpoint(model: nn.Module, path: Path, description: dict[str, Any]) -> None:
     """Write the weights with a description (run, epoch, validation figures) in the file's metadata."""
+    save_tensors(model.state_dict(), path, description)
+
+
+def save_tensors(state: Mapping[str, Tensor], path: Path, description: dict[str, Any]) -> None:
+    """Write a state dict in the form that `load_checkpoint` reads."""
     metadata = {METADATA_KEY: json.dumps({"version": SCHEMA_VERSION, **description})}
     with atomic_write(path) as temporary:
-        save_file(
-            {name: tensor.contiguous() for name, tensor in model.state_dict().items()}, temporary, metadata
-        )
+        save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary, metadata)
 
 
 def load_checkpoint(model: nn.Module, path: Path) -> dict[str, Any]:

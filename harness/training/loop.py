@@ -9,11 +9,13 @@ The whole run reads from top to bottom in `train`. It ends with three files in t
 
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 from torch.utils.data import DataLoader
 
 from harness.config import SPLITS, Params
@@ -26,17 +28,13 @@ from harness.progress import Progress, clock
 from harness.provenance import provenance
 from harness.training.checkpoint import build_network, checkpoint_file, pick_device, save_checkpoint
 from harness.training.recipe import find_recipe, make_optimizer, polynomial_schedule, segmentation_loss
+from harness.weights import load_pretrained
 
 
 def train(params: Params, name: str) -> Path:
     """Train the run `name` of params.yaml and return its checkpoint."""
     run, options = params.runs[name], params.training
     model_name = params.variants[run.variant].model
-    if options.pretrained:
-        raise HarnessError(
-            f"{params.params}: training.pretrained is true, but this version cannot load pre-trained Swin-B and BERT "
-            "weights yet; set it to false to train from scratch"
-        )
     recipe = find_recipe(options.recipe, model_name)
     epochs = options.epochs or recipe.epochs
     batch_size = options.batch_size or recipe.batch_size
@@ -61,8 +59,17 @@ def train(params: Params, name: str) -> Path:
         run.seed
     )  # initialisation and dropout; data order and black boxes have generators of their own
     device = pick_device()
-    model = build_network(params, run).to(device)
-    optimizer = make_optimizer(model, recipe, learning_rate, pretrained=options.pretrained)
+    model = build_network(params, run)
+    if options.pretrained is not None:
+        load_pretrained(model, options.pretrained)
+    model.to(device)
+    if options.activation_checkpointing:
+        enable_checkpointing(model, model_name)
+    if options.channels_last:
+        to_channels_last(model)
+    network = torch.compile(model) if options.compile else model  # the same weights
+    bf16 = options.precision == "bf16"
+    optimizer = make_optimizer(model, recipe, learning_rate, pretrained=options.pretrained is not None)
     identity = Identity.of(params, name)
 
     started = time.perf_counter()
@@ -81,7 +88,9 @@ def train(params: Params, name: str) -> Path:
                     group["lr"] = learning_rate * factor
                 image = normalize(batch["image"].to(device, non_blocking=True))
                 text = batch["input_ids"].to(device), batch["attention_mask"].to(device)
-                loss = segmentation_loss(model(image, *text), batch["mask"].to(device), recipe)
+                with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                    logits = network(image, *text)
+                loss = segmentation_loss(logits.float(), batch["mask"].to(device), recipe)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
@@ -139,6 +148,31 @@ def train(params: Params, name: str) -> Path:
         flush=True,
     )
     return checkpoint_file(params, name)
+
+
+def enable_checkpointing(model: nn.Module, name: str) -> None:
+    """Have a network recompute activations in the backward pass.
+
+    Raises:
+        HarnessError: it cannot.
+    """
+    switch: Callable[[], None] | None = getattr(model, "set_grad_checkpointing", None)
+    if switch is None:
+        raise HarnessError(
+            f"training.activation_checkpointing is true, but model {name!r} has no set_grad_checkpointing(); set it "
+            "to false"
+        )
+    switch()
+
+
+def to_channels_last(model: nn.Module) -> None:
+    """Lay out the weights of all two-dimensional convolutions channels-last.
+
+    `model.to(memory_format=...)` would do that, but refuses the five-dimensional weights of the rotated convolution.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            module.to(memory_format=torch.channels_last)
 
 
 def epoch_loader(

@@ -67,7 +67,7 @@ def test_window_attention(grid: tuple[int, int], shifted: bool) -> None:
 
 
 def test_every_second_block_shifts_even_on_a_grid_within_one_window() -> None:
-    blocks = SwinBlocks(8, 2, 4, mlp_ratio=2, drop_paths=[0.0] * 4, token_attention=None)
+    blocks = SwinBlocks(8, 2, 4, mlp_ratio=2, drop_paths=[0.0] * 4)
     assert [block.attn.shift for block in blocks] == [0, 2, 0, 2]
     assert blocks(torch.randn(1, 2, 2, 8)).shape == (1, 2, 2, 8)
 

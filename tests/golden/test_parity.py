@@ -14,11 +14,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from baselines.official import load
 from harness.models import create_model
+from harness.weights import load_official
 
 HERE = Path(__file__).parent
-TOLERANCE = 1e-8
+# With these untrained weights float32 is off by up to 3e-3, in the released code, too.
+TOLERANCES = {torch.float64: 1e-8, torch.float32: 1e-2}
 
 NETWORKS = {
     "lavt": ("lavt", {}),
@@ -66,12 +67,13 @@ def relative_error(ours: torch.Tensor, golden: np.ndarray) -> float:
 
 @pytest.mark.big
 @pytest.mark.parametrize("name", NETWORKS)
-def test_released_outputs(name: str) -> None:
+@pytest.mark.parametrize("dtype", TOLERANCES, ids=["float64", "float32"])
+def test_released_outputs(name: str, dtype: torch.dtype) -> None:
     model_name, options = NETWORKS[name]
     golden = np.load(HERE / f"{name}_seed0.npz")
-    model = create_model(model_name, preset="swin-b", image_size=480, **options).double().eval()
-    load(model, golden_state_dict(name))
-    image = 2 * torch.from_numpy(uniform("image", (2, 3, 480, 480)))
+    model = create_model(model_name, preset="swin-b", image_size=480, **options).to(dtype).eval()
+    load_official(model, golden_state_dict(name))
+    image = 2 * torch.from_numpy(uniform("image", (2, 3, 480, 480))).to(dtype)
     input_ids, attention_mask = (torch.from_numpy(golden[key]) for key in ("input_ids", "attention_mask"))
 
     with torch.inference_mode():
@@ -88,6 +90,7 @@ def test_released_outputs(name: str) -> None:
     errors["decoder_logits"] = relative_error(decoded[..., ::4, ::4], golden["decoder_logits"])
     errors["logits"] = relative_error(logits[..., ::16, ::16], golden["logits"])
     print(name, {key: f"{error:.1e}" for key, error in errors.items()})
-    assert max(errors.values()) <= TOLERANCE, errors
+    assert max(errors.values()) <= TOLERANCES[dtype], errors
     foreground = (logits[:, 1] > logits[:, 0]).sum(dim=(1, 2))
-    assert foreground.tolist() == golden["foreground"].tolist()
+    if dtype == torch.float64:
+        assert foreground.tolist() == golden["foreground"].tolist()

@@ -6,6 +6,7 @@ import pytest
 import torch
 from toy import toy_params
 
+from harness.config import Pretrained
 from harness.errors import HarnessError
 from harness.evaluation import evaluate_run
 from harness.training.checkpoint import build_network, checkpoint_file, load_checkpoint, save_checkpoint
@@ -105,9 +106,50 @@ def test_a_set_smaller_than_a_batch_is_refused(profile):
         train(with_training(profile, batch_size=64), "lavt-full-s0")
 
 
-def test_a_pretrained_start_is_refused_rather_than_left_out(profile):
-    with pytest.raises(HarnessError, match="pretrained"):
-        train(with_training(profile, pretrained=True), "lavt-full-s0")
+def test_a_pretrained_start_reaches_the_run(profile, tmp_path):
+    torch.manual_seed(9)
+    donor = build_network(profile, profile.runs["lavt-full-s0"])
+    state = donor.backbone.state_dict()
+    swin = {
+        name: state[name]
+        for name in state
+        if ".blocks." in name or "patch_embed" in name or "downsample" in name
+    }
+    torch.save({"model": swin}, tmp_path / "swin.pth")
+    donor.text_encoder.save_pretrained(tmp_path / "bert")
+    sources = Pretrained(swin=str(tmp_path / "swin.pth"), bert=str(tmp_path / "bert"))
+    train(with_training(profile, pretrained=sources, learning_rate=1e-12), "lavt-full-s0")
+    network = build_network(profile, profile.runs["lavt-full-s0"])
+    load_checkpoint(network, checkpoint_file(profile, "lavt-full-s0"))
+    trained, given = network.state_dict(), donor.state_dict()
+    for name in (
+        "backbone.layers.2.blocks.1.mlp.fc1.weight",
+        "text_encoder.encoder.layer.0.output.dense.weight",
+    ):
+        torch.testing.assert_close(trained[name], given[name], rtol=0, atol=1e-6)
+    name = "classifier.head.weight"
+    assert (trained[name] - given[name]).abs().max() > 1e-3, "the rest starts from the seed"
+
+
+def test_a_pretrained_start_that_is_not_there_stops_the_run(profile, tmp_path):
+    sources = Pretrained(swin=str(tmp_path / "swin.pth"))
+    with pytest.raises(HarnessError, match=r"swin\.pth does not exist"):
+        train(with_training(profile, pretrained=sources), "lavt-full-s0")
+
+
+def test_options_for_large_machines_train_the_same_network(profile):
+    losses = {}
+    for name, changes in {
+        "plain": {},
+        "recomputing": {"activation_checkpointing": True, "channels_last": True},
+        "bf16": {"precision": "bf16"},
+    }.items():
+        # At a rate so small that Adam, which goes by signs, cannot make something of rounding errors.
+        train(with_training(profile, learning_rate=1e-7, **changes), "mafn-full-s0")
+        losses[name] = pd.read_csv(profile.run_dir("mafn-full-s0") / "history.csv")["loss"].tolist()
+    assert losses["recomputing"] == pytest.approx(losses["plain"], rel=1e-4)
+    assert losses["bf16"] == pytest.approx(losses["plain"], rel=0.05)
+    assert losses["bf16"] != losses["plain"]
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(profile):
