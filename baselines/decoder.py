@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from baselines.layers import Recomputable
+
 
 class ConvNormRelu(nn.Module):
     """relu(BN(conv(x))) with whatever convolution is given; it needs no bias."""
@@ -27,7 +29,7 @@ def conv3x3(inputs: int, outputs: int) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
 
 
-class DecoderLevel(nn.Module):
+class DecoderLevel(Recomputable):
     """Join the coarser map with a stage's own, then refine; or refine the two side by side, then join."""
 
     def __init__(

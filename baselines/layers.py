@@ -1,5 +1,7 @@
 """The few layers that every part of the family is made of."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -16,19 +18,50 @@ def linear(inputs: int, outputs: int, *, bias: bool = True) -> nn.Linear:
     return layer
 
 
+# Elements of a map from which on computing it again is worth the time: below, calls cost more than arithmetic.
+LARGE_MAP = 1 << 19
+
+
 class Recomputable(nn.Module):
     """A module that can be run again in the backward pass, so that its inner activations need not be kept.
 
-    It holds no batch norm: running it twice would move the running statistics twice.
+    Attributes:
+        cheap: It is recomputed in every training step on large maps, as its activations take much memory and
+            little time.
+        recompute: It is recomputed now; `ReferringSegmenter.set_grad_checkpointing` switches it.
     """
 
+    cheap = False
     recompute = False
 
     def __call__(self, *inputs: Any) -> Any:
-        """Run `forward`; with `recompute`, in training, keep the inputs alone."""
-        if self.recompute and self.training and torch.is_grad_enabled():
-            return checkpoint(super().__call__, *inputs, use_reentrant=False)
+        """Run `forward`, keeping the inputs alone if it is to be recomputed."""
+        wanted = self.recompute or (self.cheap and inputs[0].numel() >= LARGE_MAP)
+        if wanted and self.training and torch.is_grad_enabled():
+            return checkpoint(
+                super().__call__,
+                *inputs,
+                use_reentrant=False,
+                context_fn=lambda: (nullcontext(), unmoved_statistics(self)),
+            )
         return super().__call__(*inputs)
+
+
+@contextmanager
+def unmoved_statistics(module: nn.Module) -> Iterator[None]:
+    """Leave the running statistics of batch norms alone, which the first run has moved already."""
+    norms = [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    batches = [None if n.num_batches_tracked is None else n.num_batches_tracked.clone() for n in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum, count in zip(norms, momenta, batches, strict=True):
+            norm.momentum = momentum
+            if norm.num_batches_tracked is not None and count is not None:
+                norm.num_batches_tracked.copy_(count)
 
 
 class Mlp(nn.Module):
@@ -42,7 +75,15 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., dim) to (..., outputs)."""
-        return self.fc2(self.act(self.fc1(x)))
+        hidden = self.fc1(x)
+        if hidden.numel() >= LARGE_MAP and self.training and torch.is_grad_enabled():
+            # GELU's output, the widest map of a block, is computed again rather than kept; the second layer is not.
+            return checkpoint(self.activate, hidden, use_reentrant=False, preserve_rng_state=False)
+        return self.activate(hidden)
+
+    def activate(self, hidden: Tensor) -> Tensor:
+        """Map (..., hidden) to (..., outputs)."""
+        return self.fc2(self.act(hidden))
 
 
 class DropPath(nn.Module):

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.layers import linear
+from baselines.layers import Recomputable, linear
 
 MAX_ANGLE = math.radians(40)
 
@@ -55,8 +55,10 @@ def rotation_matrix(theta: Tensor, terms: Tensor) -> Tensor:
     return torch.where((theta >= 0)[..., None, None], positive, negative)
 
 
-class Routing(nn.Module):
+class Routing(Recomputable):
     """From a map to the weight and the angle of each kernel."""
+
+    cheap = True
 
     def __init__(self, dim: int, kernels: int) -> None:
         super().__init__()

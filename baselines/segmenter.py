@@ -82,7 +82,7 @@ class ReferringSegmenter(nn.Module):
             )
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Recompute Swin blocks, pixel-word attention and correlation-aware fusion in the backward pass.
+        """Recompute Swin blocks, pixel-word attentions and decoder levels in the backward pass.
 
         Their inner activations are then not kept: less memory, more time, the same gradients.
         """

@@ -22,6 +22,7 @@ from baselines.official import RELEASED
 from harness.complexity import complexity
 from harness.models import create_model
 from harness.training.loop import enable_checkpointing
+from harness.training.memory import return_freed_tensors
 from harness.training.recipe import find_recipe, make_optimizer, segmentation_loss
 
 BATCH, SIDE, WORDS = 2, 480, 20
@@ -73,6 +74,7 @@ def measure(name: str, *, checkpointing: bool) -> dict[str, float]:
     rate = _matrix_product_rate()
     torch.manual_seed(0)
     model = create_model(name, preset="swin-b", image_size=SIDE)
+    return_freed_tensors(model, torch.device("cpu"))
     if checkpointing:
         enable_checkpointing(model, name)
     image = torch.randn(BATCH, 3, SIDE, SIDE)
@@ -87,9 +89,9 @@ def measure(name: str, *, checkpointing: bool) -> dict[str, float]:
 
     def step() -> None:
         loss = segmentation_loss(model(image, *text), mask, recipe)
-        optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
     model.eval()
     forward_seconds = _median(forward)

@@ -123,7 +123,7 @@ class ChannelIntensification(nn.Module):
         return (y * attention).permute(0, 2, 3, 1) + x
 
 
-class CorrelationAwareFusion(Recomputable):
+class CorrelationAwareFusion(nn.Module):
     """F(t_v, t_l): both branches and their correlation, smoothed, mixed in windows, intensified."""
 
     def __init__(self, dim: int, negative_slope: float = RELEASED_SLOPE) -> None:
@@ -139,7 +139,7 @@ class CorrelationAwareFusion(Recomputable):
         return u + self.intensification(self.windows(u))
 
 
-class CorrelationUpdate(nn.Module):
+class CorrelationUpdate(Recomputable):
     """x + F(Gate_v(v) * v, Gate_l(r) * r), equation 11, where v is the visual branch of x.
 
     Args:
@@ -147,6 +147,8 @@ class CorrelationUpdate(nn.Module):
         visual_branch: Builds that branch from its channels.
         negative_slope: See `ChannelIntensification`.
     """
+
+    cheap = True
 
     def __init__(
         self,

@@ -27,6 +27,7 @@ from harness.metrics import summarize
 from harness.progress import Progress, clock
 from harness.provenance import provenance
 from harness.training.checkpoint import build_network, checkpoint_file, pick_device, save_checkpoint
+from harness.training.memory import return_freed_tensors
 from harness.training.recipe import find_recipe, make_optimizer, polynomial_schedule, segmentation_loss
 from harness.weights import load_pretrained
 
@@ -63,6 +64,7 @@ def train(params: Params, name: str) -> Path:
     if options.pretrained is not None:
         load_pretrained(model, options.pretrained)
     model.to(device)
+    return_freed_tensors(model, device)
     if options.activation_checkpointing:
         enable_checkpointing(model, model_name)
     if options.channels_last:
@@ -91,9 +93,9 @@ def train(params: Params, name: str) -> Path:
                 with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                     logits = network(image, *text)
                 loss = segmentation_loss(logits.float(), batch["mask"].to(device), recipe)
-                optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
+                optimizer.zero_grad(set_to_none=True)  # here, so that no gradients lie beside the activations
                 loss_sum += loss.detach()
                 step += 1
                 rate = step * batch_size / (time.perf_counter() - started - validation_seconds)
