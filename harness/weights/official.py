@@ -95,13 +95,11 @@ def held_model(tensors: Mapping[str, Tensor]) -> str | None:
 
     MAFN without its three parts has RMSIN's names.
     """
-    if "classifier.conv1_1.weight" not in tensors or not any(
-        ".fusion.image_lang_att." in name for name in tensors
-    ):
+    if not any(".fusion.image_lang_att." in name for name in tensors):
         return None
     if any(mark in name for name in tensors for mark in (".relation_judger.", ".corr.", "classifier.mscb")):
         return "mafn"
-    return "rmsin" if CROSS_SCALE_POSITIONS in tensors else "lavt"
+    return "rmsin" if any(name.startswith("backbone.cim.") for name in tensors) else "lavt"
 
 
 def read_options(model_name: str, tensors: Mapping[str, Tensor], where: str) -> dict[str, Any]:
@@ -141,8 +139,20 @@ def diagnosis(tensors: Mapping[str, Tensor], model: nn.Module) -> str | None:
             f"its BERT has {_vocabulary(tensors[WORDS])}, the network {_vocabulary(own[WORDS])} ({WORDS}). With "
             "another vocabulary the ids of the words mean nothing: take a checkpoint that was trained with this one"
         )
+    held, built = held_model(tensors), _built_model(own)
+    if held is not None and held != built:
+        return f"it holds {held}, the network is {built}"
     family = any(name.startswith(("backbone.", "text_encoder.", "classifier.")) for name in tensors)
     return None if family else _no_family(tensors)
+
+
+def _built_model(own: Mapping[str, Tensor]) -> str:
+    """`held_model` for a network's own names."""
+    if any(
+        mark in name for name in own for mark in (".token_attention.", ".update.fusion.", ".refine.scales.")
+    ):
+        return "mafn"
+    return "rmsin" if any(name.startswith("backbone.cross_scale.") for name in own) else "lavt"
 
 
 def _no_family(tensors: Mapping[str, Tensor]) -> str:

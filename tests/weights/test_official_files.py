@@ -116,6 +116,12 @@ def test_another_vocabulary(lavt: torch.nn.Module) -> None:
     assert "a vocabulary of 21,128 word pieces (bert-base-chinese), the network a vocabulary of 40" in message
 
 
+def test_the_checkpoint_of_another_network(lavt: torch.nn.Module) -> None:
+    rmsin = create_model("rmsin", vocab_size=VOCABULARY)
+    assert "it holds lavt, the network is rmsin" in refused(rmsin, official_state("lavt", lavt))
+    assert "it holds rmsin, the network is lavt" in refused(other(), official_state("rmsin", rmsin))
+
+
 def test_a_checkpoint_of_something_else() -> None:
     message = refused(other(), {"conv1.weight": torch.zeros(3), "fc.bias": torch.zeros(3)})
     assert "not the tensors of LAVT, RMSIN or MAFN (they begin with conv1.weight, fc.bias)" in message
