@@ -84,11 +84,11 @@ def _against_released(
     from baselines.official import RELEASED
 
     if options.get("fidelity", "released") != "released":
-        return "", "", "the paper's equations"
+        return "", "", "the paper"
     if options or model not in RELEASED:
         return "", "", "an ablation" if model in RELEASED else ""
     if preset != "swin-b":
-        return "", "", "as released, smaller"
+        return "", "", "the same, smaller"
     released = RELEASED[model]
     work = f"{found.flops / 1e9 / released.gflop:.0%}" if side == 480 else ""
     return f"{found.parameters / released.parameters:.0%}", work, "as released"

@@ -1,0 +1,39 @@
+from click.testing import CliRunner
+
+from harness.commands.models import command
+from harness.complexity import complexity
+from harness.errors import HarnessError
+
+
+def test_the_networks_are_listed_with_their_sizes_beside_the_released():
+    result = CliRunner().invoke(command, ["--params", "params.yaml"])
+    assert result.exit_code == 0
+    lines = result.output.splitlines()
+    assert max(map(len, lines)) <= 80
+    row = next(line for line in lines if line.startswith(" mafn-full ")).split()
+    assert row[:3] == ["mafn-full", "295,934,759", "85%"]
+    assert float(row[3]) <= 650
+    assert row[4] == "78%"
+    ablation = next(line for line in lines if line.startswith(" mafn-k13 "))
+    assert "an ablation" in ablation
+    assert "%" not in ablation
+
+
+def test_outside_the_project_the_registered_models_are_listed(tmp_path):
+    result = CliRunner().invoke(command, ["--params", str(tmp_path / "none.yaml"), "--preset", "mini"])
+    assert result.exit_code == 0
+    names = [line.split()[0] for line in result.output.splitlines() if "the same, smaller" in line]
+    assert names == ["lavt", "mafn", "rmsin"]
+
+
+def test_a_preset_that_no_network_has():
+    result = CliRunner().invoke(command, ["--preset", "swin-x"])
+    assert isinstance(result.exception, HarnessError)
+    assert "unknown preset 'swin-x'; known are swin-b, mini" in str(result.exception)
+
+
+def test_operations_of_a_linear_layer_grow_with_the_image():
+    options = {"vocab_size": 50}
+    small, large = (complexity("lavt", preset="mini", image_size=side, options=options) for side in (96, 192))
+    assert small.parameters == large.parameters
+    assert 3.5 < large.flops / small.flops < 4.1
