@@ -1,6 +1,8 @@
 """Weights of a run on disk: safetensors, loaded strictly."""
 
 import json
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,7 +50,13 @@ def save_tensors(state: Mapping[str, Tensor], path: Path, description: dict[str,
     """Write a state dict in the form that `load_checkpoint` reads."""
     metadata = {METADATA_KEY: json.dumps({"version": SCHEMA_VERSION, **description})}
     with atomic_write(path) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary, metadata)
+        try:
+            save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary, metadata)
+        except SafetensorError as error:
+            # The library wraps the system's errors, a full disk among them, and leaves the number in the text.
+            if number := re.search(r"os error (\d+)", str(error)):
+                raise OSError(int(number[1]), os.strerror(int(number[1])), str(temporary)) from error
+            raise
 
 
 def load_checkpoint(model: nn.Module, path: Path) -> dict[str, Any]:
