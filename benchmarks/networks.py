@@ -34,80 +34,71 @@ RELEASED_FIGURES = {"lavt": (1.05, 4.1, 6.8), "rmsin": (1.1, 4.8, 7.9), "mafn": 
 def run(names: list[str]) -> None:
     print(f"Swin-B, {BATCH} images of {SIDE} x {SIDE} pixels, float32, median of {REPEATS}")
     print(
-        f"{'network':22}{'GFLOP/image':>12}{'forward':>9}{'train step':>12}{'peak memory':>13}{'GFLOP/s':>9}"
+        f"{'network':14}{'GFLOP/image':>12}{'forward':>9}{'train step':>12}{'memory':>10}"
+        f"{'recomputing: step, memory':>28}"
     )
     for name in names or list(RELEASED_FIGURES):
-        plain = _child(name, checkpointing=False)
-        less = _child(name, checkpointing=True)
-        _row(name, plain)
-        _row("  recomputing", less)
-        forward, step, memory = RELEASED_FIGURES[name]
+        forward, step, less = (_child(name, what) for what in ("forward", "step", "recompute"))
+        flops = complexity(name, preset="swin-b", image_size=SIDE, options={}).flops
         print(
-            f"{'  released':22}{RELEASED[name].gflop:12.0f}{forward:9.2f}{step:12.2f}{memory:10.1f} GB",
+            f"{name:14}{flops / 1e9:12.1f}{forward['units']:9.2f}{step['units']:12.2f}{step['peak'] / 1e9:7.1f} GB"
+            f"{less['seconds'] / step['seconds']:15.2f} x{less['peak'] / 1e9:8.1f} GB"
+        )
+        figures = RELEASED_FIGURES[name]
+        print(
+            f"{'  released':14}{RELEASED[name].gflop:12.0f}{figures[0]:9.2f}{figures[1]:12.2f}{figures[2]:7.1f} GB\n"
+            f"  matrix products at {forward['rate'] / 1e9:.0f}, {step['rate'] / 1e9:.0f}, {less['rate'] / 1e9:.0f} "
+            f"GFLOP/s; forward {forward['seconds']:.1f} s, step {step['seconds']:.1f} s",
             flush=True,
         )
-        print(
-            f"  recomputing takes {less['step_seconds'] / plain['step_seconds']:.2f} times the step and "
-            f"{less['peak'] / plain['peak']:.2f} times the memory"
-        )
 
 
-def _row(label: str, found: dict[str, float]) -> None:
-    print(
-        f"{label:22}{found['gflop']:12.1f}{found['forward']:9.2f}{found['step']:12.2f}{found['peak'] / 1e9:10.1f} GB"
-        f"{found['rate'] / 1e9:9.0f}",
-        flush=True,
-    )
-
-
-def _child(name: str, *, checkpointing: bool) -> dict[str, float]:
-    """Measure in a process of its own, whose peak memory is then the network's."""
-    command = [sys.executable, "-m", "benchmarks.networks", name, *(["recompute"] if checkpointing else [])]
+def _child(name: str, what: str) -> dict[str, float]:
+    """Measure in a process of its own, whose peak memory is then that of one thing."""
+    command = [sys.executable, "-m", "benchmarks.networks", name, what]
     found: dict[str, float] = json.loads(
         subprocess.run(command, check=True, capture_output=True, text=True).stdout
     )
     return found
 
 
-def measure(name: str, *, checkpointing: bool) -> dict[str, float]:
-    """Seconds, units and bytes of one network."""
+def measure(name: str, what: str) -> dict[str, float]:
+    """Seconds, units, peak bytes and the machine's rate.
+
+    Args:
+        name: the network.
+        what: "forward" as in evaluation; "step" as in training; "recompute", a step with activation checkpointing.
+    """
     rate = _matrix_product_rate()
     torch.manual_seed(0)
     model = create_model(name, preset="swin-b", image_size=SIDE)
-    return_freed_tensors(model, torch.device("cpu"))
-    if checkpointing:
-        enable_checkpointing(model, name)
     image = torch.randn(BATCH, 3, SIDE, SIDE)
     text = torch.randint(1000, 30000, (BATCH, WORDS)), torch.ones(BATCH, WORDS, dtype=torch.long)
     mask = (torch.rand(BATCH, SIDE, SIDE) < 0.05).byte()
     recipe = find_recipe("common", name)
-    optimizer = make_optimizer(model, recipe, 1e-5, pretrained=True)
 
-    def forward() -> None:
+    if what == "forward":
+        model.eval()
         with torch.inference_mode():
-            model(image, *text)
+            seconds = _median(lambda: model(image, *text))
+    else:
+        return_freed_tensors(model, torch.device("cpu"))
+        if what == "recompute":
+            enable_checkpointing(model, name)
+        optimizer = make_optimizer(model, recipe, 1e-5, pretrained=True)
 
-    def step() -> None:
-        loss = segmentation_loss(model(image, *text), mask, recipe)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        def step() -> None:
+            loss = segmentation_loss(model(image, *text), mask, recipe)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
 
-    model.eval()
-    forward_seconds = _median(forward)
-    model.train()
-    step_seconds = _median(step)
+        model.train()
+        seconds = _median(step)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     rate = statistics.mean([rate, _matrix_product_rate()])
     unit = BATCH * RELEASED[name].gflop * 1e9 / rate
-    return {
-        "gflop": complexity(name, preset="swin-b", image_size=SIDE, options={}).flops / 1e9,
-        "rate": rate,
-        "forward": forward_seconds / unit,
-        "step": step_seconds / unit,
-        "step_seconds": step_seconds,
-        "peak": peak,
-    }
+    return {"seconds": seconds, "units": seconds / unit, "peak": peak, "rate": rate}
 
 
 def _matrix_product_rate() -> float:
@@ -127,4 +118,4 @@ def _median(function: Callable[[], object], repeats: int = REPEATS) -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(sys.argv[1], checkpointing="recompute" in sys.argv[2:])))
+    print(json.dumps(measure(sys.argv[1], sys.argv[2])))
