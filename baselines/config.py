@@ -44,7 +44,6 @@ class NetworkConfig:
     text: TextConfig
     cross_scale: CrossScaleConfig
     noise_heads: int = 8
-    rotated_kernels: int = 1
     patch_size: int = 4
 
     def __post_init__(self) -> None:

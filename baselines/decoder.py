@@ -19,9 +19,8 @@ class ConvNormRelu(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, dim, H, W)."""
-        return torch.relu_(
-            self.bn(self.conv(x))
-        )  # in place: the norm's backward pass does not need its output
+        # In place: the norm's backward pass does not need its output.
+        return torch.relu_(self.bn(self.conv(x)))
 
 
 def conv3x3(inputs: int, outputs: int) -> nn.Conv2d:

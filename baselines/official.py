@@ -174,15 +174,19 @@ def convert(official: Mapping[str, Tensor], model: nn.Module) -> Conversion:
         if tensor.shape != wanted[name].shape:
             misshapen.append(f"{key} {tuple(tensor.shape)}, not {tuple(wanted[name].shape)}")
         tensors[name] = tensor
-    missing = [name for name in wanted if name not in tensors]
+    require_fit("network", unknown, [name for name in wanted if name not in tensors], misshapen)
+    return Conversion(tensors, dropped)
+
+
+def require_fit(what: str, unknown: list[str], missing: list[str], misshapen: list[str]) -> None:
+    """Raise ValueError that lists the tensors which do not fit `what`, if there are any."""
     problems = [
         f"{title}: {', '.join(names)}"
         for title, names in (("unknown", unknown), ("missing", missing), ("of another shape", misshapen))
         if names
     ]
     if problems:
-        raise ValueError("these tensors do not fit the network; " + "; ".join(problems))
-    return Conversion(tensors, dropped)
+        raise ValueError(f"these tensors do not fit the {what}; " + "; ".join(problems))
 
 
 @torch.no_grad()

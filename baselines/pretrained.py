@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from baselines.official import require_fit
+
 ORIGINAL_MERGING = "layers.0.downsample.reduction.weight"
 TIMM_MERGING = "layers.1.downsample.reduction.weight"
 # The classifier, the norm before it, and what is computed at construction.
@@ -52,12 +54,5 @@ def convert_swin(pretrained: Mapping[str, Tensor], model: nn.Module) -> dict[str
         elif tensor.shape != wanted[name]:
             misshapen.append(f"{key} {tuple(tensor.shape)}, not {tuple(wanted[name])}")
         tensors[name] = tensor
-    missing = [name for name in wanted if name not in tensors]
-    problems = [
-        f"{title}: {', '.join(names)}"
-        for title, names in (("unknown", unknown), ("missing", missing), ("of another shape", misshapen))
-        if names
-    ]
-    if problems:
-        raise ValueError("these tensors do not fit the network's Swin; " + "; ".join(problems))
+    require_fit("network's Swin", unknown, [name for name in wanted if name not in tensors], misshapen)
     return tensors

@@ -5,7 +5,6 @@ decoder and rotated convolutions in it.
 """
 
 from collections.abc import Callable
-from functools import partial
 
 from torch import Tensor, nn
 
@@ -39,8 +38,8 @@ class VisualLanguageUpdate(nn.Module):
         return x + self.language_gate(r) * r + self.visual_gate(v) * v
 
 
-def rotated_refinement(dim: int, *, kernels: int) -> nn.Module:
-    """Return relu(BN(ARC(y))) with n rotated kernels."""
+def rotated_refinement(dim: int, *, kernels: int = 1) -> nn.Module:
+    """Return relu(BN(ARC(y))) with n rotated kernels; one, as released."""
     return ConvNormRelu(RotatedConv(dim, kernels), dim)
 
 
@@ -69,6 +68,5 @@ def rmsin(
     backbone = LanguageAwareSwin(
         config, update=VisualLanguageUpdate, cross_scale=CrossScaleInteraction(config)
     )
-    refine = partial(rotated_refinement, kernels=config.rotated_kernels)
-    classifier = TopDownDecoder(config.dims, config.decoder_dim, refine=refine)
+    classifier = TopDownDecoder(config.dims, config.decoder_dim, refine=rotated_refinement)
     return ReferringSegmenter(config, backbone=backbone, classifier=classifier)

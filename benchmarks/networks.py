@@ -4,7 +4,7 @@ Times are in units of (operations of the *released* network / this machine's mat
 the same process, so that 1.0 would be the released network's operations at the speed of a large matrix product.
 `released` are the figures of the public code in the same unit, on two cores.
 
-    python -m benchmarks networks            all, about a quarter of an hour on two cores and 14 GB
+    python -m benchmarks networks            all, about a quarter of an hour on two cores and 10 GB
     python -m benchmarks networks mafn       one
 """
 

@@ -33,7 +33,7 @@ def complexity(name: str, *, preset: str, image_size: int, options: dict[str, An
         options: the factory's own.
 
     Raises:
-        HarnessError: `create_model` cannot build it.
+        HarnessError: `create_model` cannot build it, or it looks at values.
     """
     with torch.device("meta"):
         model = create_model(name, preset=preset, image_size=image_size, **options).eval()

@@ -89,10 +89,8 @@ class Training(Section):
     validate_every: Positive = 1
     workers: Annotated[int, Field(ge=0)] = 0
     precision: Literal["fp32", "bf16"] = "fp32"  # bf16: autocast; weights, optimizer and loss stay in float32
-    activation_checkpointing: bool = (
-        False  # recompute the backbone in the backward pass: less memory, more time
-    )
-    channels_last: bool = False  # memory layout of the convolutions' weights and of the image
+    activation_checkpointing: bool = False  # recompute in the backward pass: less memory, more time
+    channels_last: bool = False  # memory layout of the convolutions' weights
     compile: bool = False  # torch.compile: minutes at the start, faster steps
 
     @field_validator("pretrained", mode="before")

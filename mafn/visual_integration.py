@@ -9,10 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-KERNELS = (
-    1,
-    3,
-)  # the receptive fields of the released branch; the paper states neither sizes nor their number
+# The receptive fields of the released branch; the paper states neither sizes nor their number.
+KERNELS = (1, 3)
 
 
 class VisualIntegration(nn.Module):

@@ -56,9 +56,8 @@ def train(params: Params, name: str) -> Path:
     steps = steps_an_epoch * epochs
     print(f"{name}: {steps} steps of {batch_size}{_place_in_line(params, name)}", flush=True)
 
-    torch.manual_seed(
-        run.seed
-    )  # initialisation and dropout; data order and black boxes have generators of their own
+    # Initialisation and dropout; data order and black boxes have generators of their own.
+    torch.manual_seed(run.seed)
     device = pick_device()
     model = build_network(params, run)
     if options.pretrained is not None:
