@@ -13,6 +13,10 @@ VARIANT_ID = re.compile(r"[a-z0-9_]+-[a-z0-9_]+")  # <model>-<variant>; a hyphen
 SPLITS = ("train", "val", "test")
 Protocol = Literal["resized", "native"]
 Split = Literal["train", "val", "test"]
+Defect = Literal[
+    "missing_image", "unreadable_image", "image_size", "mask_size", "bad_rle", "empty_mask", "full_mask",
+    "missing_annotation", "unknown_category", "long_sentence",
+]  # fmt: skip
 Positive = Annotated[int, Field(gt=0)]
 
 
@@ -31,6 +35,21 @@ class Synthetic(Section):
     workers: Annotated[int, Field(ge=0)] = 0  # 0: as many as there are cores
 
 
+class Source(Section):
+    """A place to fetch a data set from: exactly one of these."""
+
+    path: Path | None = None  # a folder or an archive on this machine
+    url: str | None = None  # of one archive or file
+    huggingface: str | None = None  # repository of a data set, owner/name
+    google_drive: str | None = None  # id of a folder
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "Source":
+        if len(self.model_fields_set) != 1:
+            raise ValueError(f"a source is one of {', '.join(type(self).model_fields)}")
+        return self
+
+
 class Data(Section):
     """Which data set, in which layout, where."""
 
@@ -38,6 +57,11 @@ class Data(Section):
     reader: str = "rrsis-d"
     root: Path
     synthetic: Synthetic | None = None
+    sources: tuple[Source, ...] = ()  # fetched from where `root` is missing; tried in this order
+    sha256: dict[str, str] = {}  # of files to fetch, where known
+    expect: str = "none"  # the manifest that `harness data verify` compares with
+    drop: tuple[Defect, ...] = ()  # defects whose expressions are left out; the others stay, as released
+    workers: Annotated[int, Field(ge=0)] = 0  # processes that read images; 0: as many as there are cores
 
 
 class Text(Section):

@@ -1,10 +1,11 @@
 """Files that are there whole or not at all."""
 
 import errno
+import glob
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,25 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+@contextmanager
+def replace_together(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """Yield temporary paths for files that belong together; rename all when the block ends without an error.
+
+    The old files are removed before the first rename: a kill in between leaves some missing, never old beside new.
+    Temporary files of a killed predecessor are removed, so hold a lock.
+
+    Raises:
+        HarnessError: as `atomic_write`.
+    """
+    for path in paths:
+        for left_over in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+            left_over.unlink(missing_ok=True)
+    with ExitStack() as writes:
+        yield [writes.enter_context(atomic_write(path)) for path in paths]
+        for path in paths:
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

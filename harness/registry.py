@@ -6,7 +6,6 @@ Another package adds one by declaring it in its own pyproject.toml:
     mynet = "mypackage.mynet:mynet"
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -30,8 +29,8 @@ class Registry:
         """Return the registered names, sorted."""
         return sorted({entry.name for entry in entry_points(group=self.group)})
 
-    def load(self, name: str) -> Callable[..., Any]:
-        """Import and return the factory registered as `name`.
+    def load(self, name: str) -> Any:
+        """Import and return what is registered as `name`: a factory, a `DatasetFormat`.
 
         Raises:
             HarnessError: The name is unknown, two packages claim it, or its module cannot be imported.

@@ -17,6 +17,7 @@ def toy_params(folder: Path, **changes) -> Params:
     content["data"] |= {
         "root": str(folder / "raw"),
         "synthetic": {"refs": 40, "size": 64, "seed": 3, "workers": 1},
+        "workers": 1,
     }
     content["image_size"] = 64
     content["training"] |= {"epochs": 1, "batch_size": 8}

@@ -1,15 +1,16 @@
-"""`harness data`: draw a data set, or take stock of one."""
+"""`harness data`: fetch a data set, verify it, draw one, or take stock of one."""
 
 from pathlib import Path
 
 import rich_click as click
 
 from harness.commands import params_option
+from harness.commands.verify import command as verify
 
 
 @click.group(name="data")
 def command() -> None:
-    """Draw a data set, or take stock of one."""
+    """Fetch a data set, verify it, draw one, or take stock of one."""
 
 
 @command.command()
@@ -46,6 +47,9 @@ def source(params_path: Path) -> None:
     recorded = record_source(params)
     counts = ", ".join(f"{split} {count:,}" for split, count in recorded["expressions"].items())
     click.echo(f"{params.data.dataset} in {params.data.root}: {counts} expressions")
+
+
+command.add_command(verify, "verify")
 
 
 def draw(refs: int, size: int, seed: int, workers: int, out: Path, *, replace: bool = False) -> None:

@@ -1,23 +1,32 @@
-"""Preparation: a data set in any layout becomes one Arrow file a split, and the sentences' tokenizer."""
+"""Preparation: a data set in any layout becomes one Arrow file a split, and the sentences' tokenizer.
+
+Twice through the images: first every file is decoded and hashed, in parallel, which gives the defects and the clusters
+of duplicates; then the files are copied into the Arrow files, a batch in memory at a time.
+"""
 
 import hashlib
 import json
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from filelock import FileLock, Timeout
 
 from harness.config import SPLITS, Params
-from harness.data import Expression
+from harness.data import Expression, Finding
+from harness.data.duplicates import find_clusters
+from harness.data.findings import KINDS, cluster_ids, find_defects, find_duplicates
+from harness.data.inspection import Inspection, MaskFacts, inspect
 from harness.data.source import read_expressions, require_unchanged
 from harness.data.text import make_tokenizer, tokenizer_file
 from harness.errors import HarnessError
-from harness.files import atomic_write
+from harness.files import replace_together
 from harness.progress import Progress
 
 SCHEMA_KEY = b"rrsis_harness.expressions"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 ROWS_A_BATCH = 64  # bounds memory: 64 JPEGs of 800 x 800 are some 20 MB
 
 SCHEMA = pa.schema(
@@ -27,7 +36,7 @@ SCHEMA = pa.schema(
         ("ann_id", pa.int64()),
         ("sent_id", pa.int64()),
         ("split", pa.string()),
-        ("cluster_id", pa.int64()),  # smallest image_id among the identical image files
+        ("cluster_id", pa.int64()),  # smallest image_id among the identical and nearly identical images
         ("category_id", pa.int64()),
         ("category", pa.string()),
         ("sentence", pa.string()),
@@ -43,77 +52,140 @@ SCHEMA = pa.schema(
 def prepare(params: Params) -> dict[str, int]:
     """Write `${out}/data/{train,val,test}.arrow` and the tokenizer; return the rows a split.
 
-    Rows are ordered by (image_id, ref_id, sent_id). Nothing is left out: an empty mask stays in the set (the released
-    metric scores it 0), and an image whose size differs from its mask's keeps both sizes (both are resized to the
-    network's input). All four files are there at the end, or none is new.
+    Rows are ordered by (image_id, ref_id, sent_id). `KINDS` says what is done with each kind of defect; kinds under
+    `data.drop` are left out instead. Both are written into the files' metadata: `read_defects`. The same data gives
+    the same bytes for any number of workers. All four files are there at the end, or none is new.
+
+    Raises:
+        HarnessError: a defect that the released code would fail on, another `prepare` at work, or data that changed
+            since the `data` stage or under our hands.
     """
     require_unchanged(params)
-    expressions = sorted(
-        read_expressions(params),
-        key=lambda expression: (expression.image_id, expression.ref_id, expression.sent_id),
-    )
-    _require_unique(expressions)
-    metadata = {SCHEMA_KEY: json.dumps({"version": SCHEMA_VERSION, "dataset": params.data.dataset}).encode()}
-    schema = SCHEMA.with_metadata(metadata)
-    clusters: dict[bytes, int] = {}
-    rows: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
-    counts = dict.fromkeys(SPLITS, 0)
+    try:  # not in the folder of the prepared files, which DVC takes as a whole
+        with FileLock(params.out / ".prepare.lock", blocking=False):
+            return _prepare(params)
+    except Timeout:
+        raise HarnessError(f"another `harness prepare` is writing to {params.out}; wait for it") from None
+
+
+def _prepare(params: Params) -> dict[str, int]:
+    lost: list[Finding] = []  # what the reader yields in place of an expression
+    expressions: list[Expression] = []
+    for item in read_expressions(params):
+        if isinstance(item, Expression):
+            expressions.append(item)
+        else:
+            lost.append(item)
+    expressions.sort(key=lambda item: (item.image_id, item.ref_id, item.sent_id))
+    with Progress("inspect", len(expressions), "expressions") as progress:
+        inspection = inspect(expressions, params.data.workers, lambda done: progress.advance(units=done))
     tokenizer = make_tokenizer(params.text, (e.sentence for e in expressions if e.split == "train"))
-    with ExitStack() as files:
+    tokens = [len(tokenizer.encode(expression.sentence).ids) for expression in expressions]
+    root = params.data.root
+    defects = find_defects(root, expressions, inspection, tokens, max_tokens=params.text.max_tokens)
+    clusters = find_clusters([facts.hash for facts in inspection.images.values() if facts.hash is not None])
+    findings = [*lost, *(finding for _, finding in defects)]
+    _require_usable(params, findings)
+    findings += find_duplicates(root, expressions, inspection, clusters)
+    dropped = {row for row, finding in defects if finding.kind in params.data.drop}
+    rows = [row for row in range(len(expressions)) if row not in dropped]
+    metadata = {
+        "version": SCHEMA_VERSION,
+        "dataset": params.data.dataset,
+        "defects": _treatments(findings, params.data.drop),
+    }
+    schema = SCHEMA.with_metadata({SCHEMA_KEY: json.dumps(metadata).encode()})
+    clustered = cluster_ids(expressions, inspection, clusters)
+    batches: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
+    counts = Counter(expressions[row].split for row in rows)
+    if empty := [split for split in SPLITS if not counts[split]]:
+        raise HarnessError(
+            f"data.drop {', '.join(params.data.drop)} leaves no expression in the split {empty[0]!r}"
+        )
+    paths = [*(params.split_file(split) for split in SPLITS), tokenizer_file(params)]
+    with replace_together(paths) as temporary, ExitStack() as files:
+        tokenizer.save(str(temporary[-1]))
         writers = {}
-        for split in SPLITS:
-            temporary = files.enter_context(atomic_write(params.split_file(split)))
-            sink = files.enter_context(pa.OSFile(str(temporary), "wb"))
+        for split, path in zip(SPLITS, temporary, strict=False):
+            sink = files.enter_context(pa.OSFile(str(path), "wb"))
             writers[split] = files.enter_context(pa.ipc.new_file(sink, schema))
-        tokenizer.save(str(files.enter_context(atomic_write(tokenizer_file(params)))))
-        for expression in Progress("prepare", len(expressions), "expressions").track(expressions):
-            split = expression.split
-            rows[split].append(_row(expression, clusters))
-            counts[split] += 1
-            if len(rows[split]) == ROWS_A_BATCH:
-                writers[split].write(pa.RecordBatch.from_pylist(rows[split], schema))
-                rows[split].clear()
-        for split in SPLITS:
-            if rows[split]:
-                writers[split].write(pa.RecordBatch.from_pylist(rows[split], schema))
-    return counts
+        for row in Progress("prepare", len(rows), "expressions").track(rows):
+            expression = expressions[row]
+            batch = batches[expression.split]
+            image = _read_again(expression.image, inspection)
+            batch.append(_row(expression, image, inspection.masks[row], int(clustered[row])))
+            if len(batch) == ROWS_A_BATCH:
+                writers[expression.split].write(pa.RecordBatch.from_pylist(batch, schema))
+                batch.clear()
+        for split, batch in batches.items():
+            if batch:
+                writers[split].write(pa.RecordBatch.from_pylist(batch, schema))
+    return {split: counts[split] for split in SPLITS}
 
 
-def _row(expression: Expression, clusters: dict[bytes, int]) -> dict[str, Any]:
+def _require_usable(params: Params, findings: list[Finding]) -> None:
+    """Stop where the released code would fail."""
+    stopping = [
+        finding for finding in findings if KINDS[finding.kind].stops and finding.kind not in params.data.drop
+    ]
+    if stopping:
+        some = "".join(f"\n  {finding.kind}  {finding.message}" for finding in stopping[:5])
+        more = f"\n  and {len(stopping) - 5:,} more" if len(stopping) > 5 else ""
+        raise HarnessError(
+            f"{params.data.root} has {len(stopping):,} defects that no network can be fed with:{some}{more}\n"
+            "`harness data verify` lists them all; `harness data fetch --repair` fetches what is damaged; data.drop in "
+            f"{params.params} leaves kinds out"
+        )
+
+
+def _treatments(findings: list[Finding], drop: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """How often each kind of defect occurs and what is done with it."""
+    found = Counter(finding.kind for finding in findings)
+    return {
+        kind: {"found": found[kind], "treatment": "left out" if kind in drop else described.treatment}
+        for kind, described in KINDS.items()
+        if found[kind]
+    }
+
+
+def _read_again(path: Path, inspection: Inspection) -> bytes:
     try:
-        image = expression.image.read_bytes()
+        content = path.read_bytes()
     except OSError as error:
-        raise HarnessError(f"{expression.image} cannot be read ({error.strerror}); fetch it again") from None
-    height, width = expression.mask_size
+        raise HarnessError(f"{path} cannot be read ({error.strerror}); nothing was written") from None
+    if hashlib.sha256(content).digest() != inspection.images[path].sha256:
+        raise HarnessError(f"{path} was changed while it was being prepared; nothing was written")
+    return content
+
+
+def _row(expression: Expression, image: bytes, mask: MaskFacts, cluster: int) -> dict[str, Any]:
+    assert mask.rle is not None  # _require_usable
     return {
         "image_id": expression.image_id,
         "ref_id": expression.ref_id,
         "ann_id": expression.ann_id,
         "sent_id": expression.sent_id,
         "split": expression.split,
-        # rows come in order of image_id: the first file with these bytes has the smallest
-        "cluster_id": clusters.setdefault(hashlib.sha256(image).digest(), expression.image_id),
+        "cluster_id": cluster,
         "category_id": expression.category_id,
         "category": expression.category,
         "sentence": expression.sentence,
         "file_name": expression.image.name,
         "image": image,
-        "height": height,
-        "width": width,
-        "mask_counts": expression.mask_counts,
+        "height": mask.rle.height,
+        "width": mask.rle.width,
+        "mask_counts": mask.rle.counts,
     }
 
 
-def _require_unique(expressions: list[Expression]) -> None:
-    seen: set[tuple[int, str]] = set()
-    for expression in expressions:
-        key = (expression.ref_id, expression.sentence)
-        if key in seen:
-            raise HarnessError(
-                f"ref_id {expression.ref_id} has the sentence {expression.sentence!r} twice (image "
-                f"{expression.image.name}); results are paired on ref_id and sentence, so remove one"
-            )
-        seen.add(key)
+def read_defects(path: Path) -> dict[str, dict[str, Any]]:
+    """The kinds of defect of the whole data set and what was done with them, from a prepared split's metadata.
+
+    Returns:
+        kind -> {"found": how often, "treatment": what was done}, in the order of `KINDS`.
+    """
+    found: dict[str, dict[str, Any]] = json.loads(open_split(path).schema.metadata[SCHEMA_KEY])["defects"]
+    return found
 
 
 def open_split(path: Path) -> pa.Table:

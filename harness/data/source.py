@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.config import Params
-from harness.data import Expression
+from harness.config import SPLITS, Params
+from harness.data import DatasetFormat, Expression, Finding
 from harness.errors import HarnessError
 from harness.files import read_json, write_json
 from harness.registry import DATASETS
@@ -23,23 +23,38 @@ def source_file(params: Params) -> Path:
     return params.out / "source" / "source.json"
 
 
-def read_expressions(params: Params) -> Iterator[Expression]:
+def find_format(name: str) -> DatasetFormat:
+    """The registered layout `name`.
+
+    Raises:
+        HarnessError: unknown, or what is registered is no `DatasetFormat`.
+    """
+    found = DATASETS.load(name)
+    if not isinstance(found, DatasetFormat):
+        raise HarnessError(
+            f"data set {name!r} ({DATASETS.entry(name).value}) is no harness.data.DatasetFormat"
+        )
+    return found
+
+
+def read_expressions(params: Params) -> Iterator[Expression | Finding]:
     """Yield the expressions of `data.root` through the registered reader `data.reader`."""
-    yield from DATASETS.load(params.data.reader)(params.data.root)
+    yield from find_format(params.data.reader).read(params.data.root)
 
 
 def record_source(params: Params) -> dict[str, Any]:
     """Write the fingerprint of `data.root` and return it."""
     splits: dict[str, int] = {}
-    for expression in read_expressions(params):
-        splits[expression.split] = splits.get(expression.split, 0) + 1
-    if missing := [split for split in ("train", "val", "test") if split not in splits]:
+    for item in read_expressions(params):
+        if isinstance(item, Expression):
+            splits[item.split] = splits.get(item.split, 0) + 1
+    if missing := [split for split in SPLITS if split not in splits]:
         raise HarnessError(f"{params.data.root} has no expression in the split {missing[0]!r}")
     source = {
         "schema_version": SCHEMA_VERSION,
         "dataset": params.data.dataset,
         "root": str(params.data.root),
-        "expressions": {split: splits[split] for split in ("train", "val", "test")},
+        "expressions": {split: splits[split] for split in SPLITS},
         "fingerprint": _fingerprint(params.data.root),
     }
     write_json(source_file(params), source)

@@ -13,16 +13,12 @@ from __future__ import annotations
 
 import errno
 import json
-import multiprocessing
 import os
 import pickle
 import shutil
-import signal
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +29,7 @@ from pycocotools import mask as coco_mask
 from harness.data.expressions import Expression, describe
 from harness.data.layout import plan_scene
 from harness.data.scene import Scene, draw_scene
+from harness.data.workers import cores, ordered_map
 from harness.errors import HarnessError
 from harness.files import read_json
 
@@ -201,60 +198,13 @@ def _draw_all(
 ) -> list[dict[str, Any]]:
     """Draw every scene into `folder`; the records of scene 1, 2, 3 ..."""
     chunks = [range(start, min(start + CHUNK, refs + 1)) for start in range(1, refs + 1, CHUNK)]
-    count = min(workers or _cores(), len(chunks))
-    drawn: dict[int, list[dict[str, Any]]] = {}
-    done = 0
-    for number, records in _chunk_results(folder, chunks, size, seed, count):
-        drawn[number] = records
-        done += len(records)
+    draw = partial(_draw_chunk, folder, size=size, seed=seed)
+    drawn: list[dict[str, Any]] = []
+    for records in ordered_map(draw, chunks, min(workers or cores(), len(chunks))):
+        drawn += records
         if progress is not None:
-            progress(done)
-    return [record for number in range(len(chunks)) for record in drawn[number]]
-
-
-def _chunk_results(
-    folder: Path, chunks: list[range], size: int, seed: int, count: int
-) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-    """(number of the chunk, its records) in the order in which they get ready."""
-    if count == 1:
-        for number, indices in enumerate(chunks):
-            yield number, _draw_chunk(folder, indices, size, seed)
-        return
-    # Spawned, as a forked child of a process with threads (torch, rich) may hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=context, initializer=_end_with_parent) as pool:
-        running: dict[Future[list[dict[str, Any]]], int] = {
-            pool.submit(_draw_chunk, folder, indices, size, seed): number
-            for number, indices in enumerate(chunks)
-        }
-        try:
-            while running:
-                ready, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in ready:
-                    yield running.pop(future), future.result()
-        except BrokenProcessPool:
-            raise HarnessError(
-                "a drawing process was killed, often for want of memory; try again with fewer --workers"
-            ) from None
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _end_with_parent() -> None:
-    """Leave an interrupt to the parent, and end when the parent is gone: a pool's children would wait for ever."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+            progress(len(drawn))
+    return drawn
 
 
 def _draw_chunk(folder: Path, indices: range, size: int, seed: int) -> list[dict[str, Any]]:

@@ -26,14 +26,24 @@ def make_tokenizer(text: Text, train_sentences: Iterable[str]) -> Tokenizer:
     """
     if text.tokenizer == "trained":
         return train_wordpiece(train_sentences, text.vocab_size)
+    return load_pretrained_tokenizer(text.tokenizer)
+
+
+def load_pretrained_tokenizer(source: str) -> Tokenizer:
+    """Load a tokenizer from the hub or a folder, as transformers names them.
+
+    Raises:
+        HarnessError: it cannot be had; says where to put its files.
+    """
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(text.tokenizer).backend_tokenizer
+        return AutoTokenizer.from_pretrained(source).backend_tokenizer
     except Exception as error:  # transformers raises OSError, ValueError or the hub's own errors
         raise HarnessError(
-            f"text.tokenizer {text.tokenizer!r} cannot be loaded ({str(error).splitlines()[0]}). Without the internet: "
-            "put tokenizer.json or vocab.txt of bert-base-uncased into a folder and name that folder as text.tokenizer"
+            f"tokenizer {source!r} cannot be loaded ({str(error).splitlines()[0]}). Without the internet: put "
+            "tokenizer.json or vocab.txt of bert-base-uncased into a folder and name that folder (text.tokenizer in "
+            "params.yaml)"
         ) from None
 
 

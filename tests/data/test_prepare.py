@@ -1,14 +1,23 @@
 import hashlib
+import json
+import pickle
 import shutil
+import signal
+import subprocess
+import sys
 
+import numpy as np
 import pyarrow as pa
 import pytest
+from filelock import FileLock
+from PIL import Image
+from pycocotools import mask as coco_mask
 from toy import toy_params
 
-from harness.data.prepare import open_split, prepare
-from harness.data.refer import IMAGES, read_rrsisd
+from harness.data.prepare import open_split, prepare, read_defects
+from harness.data.refer import IMAGES, INSTANCES, REFS, read_rrsisd
 from harness.data.source import record_source
-from harness.data.text import tokenizer_file
+from harness.data.text import make_tokenizer, tokenizer_file
 from harness.errors import HarnessError
 
 
@@ -40,7 +49,7 @@ def test_every_expression_is_in_its_split_with_its_bytes(prepared):
             expression.category,
             expression.split,
         )
-        assert row["mask_counts"] == expression.mask_counts
+        assert (row["height"], row["width"], row["mask_counts"]) == expression.mask
 
 
 def test_the_same_data_gives_the_same_bytes(prepared, profile):
@@ -49,18 +58,129 @@ def test_the_same_data_gives_the_same_bytes(prepared, profile):
     assert digests(profile) == digests(prepared)
 
 
+def rows_of(params):
+    return [
+        row for split in ("train", "val", "test") for row in open_split(params.split_file(split)).to_pylist()
+    ]
+
+
+def test_the_number_of_workers_does_not_matter(prepared, profile, tmp_path):
+    record_source(profile)
+    prepare(profile.model_copy(update={"data": profile.data.model_copy(update={"workers": 3})}))
+    assert digests(profile) == digests(prepared)
+
+
 def test_copies_of_an_image_share_a_cluster(profile):
     folder = profile.data.root / IMAGES
-    for copy in ("00007.jpg", "00030.jpg"):
-        shutil.copy(folder / "00003.jpg", folder / copy)
+    shutil.copy(folder / "00003.jpg", folder / "00007.jpg")
+    Image.open(folder / "00003.jpg").save(
+        folder / "00030.jpg", quality=60
+    )  # the same to the eye, other bytes
+    Image.open(folder / "00030.jpg").resize((48, 48)).save(folder / "00031.jpg")
     record_source(profile)
     prepare(profile)
-    rows = [
-        row for split in ("train", "val", "test") for row in open_split(profile.split_file(split)).to_pylist()
-    ]
-    clusters = {row["image_id"]: row["cluster_id"] for row in rows}
-    assert {clusters[3], clusters[7], clusters[30]} == {3}
-    assert len(set(clusters.values())) == 38
+    clusters = {row["image_id"]: row["cluster_id"] for row in rows_of(profile)}
+    assert {clusters[3], clusters[7], clusters[30], clusters[31]} == {3}
+    assert len(set(clusters.values())) == 37
+    defects = read_defects(profile.split_file("val"))
+    assert defects["duplicate_image"] == {"found": 1, "treatment": "kept; one cluster"}
+    assert defects["near_duplicate_image"]["found"] == 2
+    assert defects["image_size"]["found"] == defects["mask_size"]["found"] == 1
+
+
+def damage(params, ref_id, counts):
+    path = params.data.root / INSTANCES
+    instances = json.loads(path.read_text())
+    next(a for a in instances["annotations"] if a["id"] == ref_id)["segmentation"][0]["counts"] = counts
+    path.write_text(json.dumps(instances))
+
+
+def test_an_empty_mask_is_kept_as_released_or_left_out(profile):
+    damage(profile, 5, coco_mask.encode(np.zeros((64, 64), np.uint8, order="F"))["counts"].decode())
+    record_source(profile)
+    assert sum(prepare(profile).values()) == 40
+    kept = {"found": 1, "treatment": "kept; its IoU is 0, as the released metric has it"}
+    assert read_defects(profile.split_file("test"))["empty_mask"] == kept
+    dropping = profile.model_copy(update={"data": profile.data.model_copy(update={"drop": ("empty_mask",)})})
+    assert sum(prepare(dropping).values()) == 39
+    assert 5 not in {row["ref_id"] for row in rows_of(profile)}
+    assert read_defects(profile.split_file("test"))["empty_mask"] == {"found": 1, "treatment": "left out"}
+
+
+@pytest.mark.parametrize("kind", ["missing_image", "unreadable_image", "bad_rle"])
+def test_what_the_released_code_would_fail_on_stops_or_is_left_out(profile, kind):
+    image = profile.data.root / IMAGES / "00009.jpg"
+    if kind == "missing_image":
+        image.unlink()
+    elif kind == "unreadable_image":
+        image.write_bytes(image.read_bytes()[:-300])
+    else:
+        damage(profile, 9, "Xe2")
+    record_source(profile)
+    with pytest.raises(HarnessError, match=rf"(?s)1 defects.*{kind}.*data\.drop") as caught:
+        prepare(profile)
+    assert ("ref 9" if kind == "bad_rle" else "00009.jpg") in str(caught.value)
+    assert not profile.split_file("train").exists()
+    dropping = profile.model_copy(update={"data": profile.data.model_copy(update={"drop": (kind,)})})
+    assert sum(prepare(dropping).values()) == 39
+    assert read_defects(profile.split_file("train"))[kind] == {"found": 1, "treatment": "left out"}
+
+
+def test_dropping_a_whole_split_is_refused(profile):
+    for expression in read_rrsisd(profile.data.root):
+        if expression.split == "val":
+            expression.image.unlink()
+    record_source(profile)
+    dropping = profile.model_copy(
+        update={"data": profile.data.model_copy(update={"drop": ("missing_image",)})}
+    )
+    with pytest.raises(HarnessError, match="leaves no expression in the split 'val'"):
+        prepare(dropping)
+
+
+def test_the_same_sentence_twice_stops(profile):
+    path = profile.data.root / REFS
+    refs = pickle.loads(path.read_bytes())
+    refs[3]["sentences"] *= 2
+    path.write_bytes(pickle.dumps(refs))
+    record_source(profile)
+    with pytest.raises(HarnessError, match="results pair on both"):
+        prepare(profile)
+
+
+def test_two_at_once_are_refused(profile):
+    record_source(profile)
+    with (
+        FileLock(profile.out / ".prepare.lock"),
+        pytest.raises(HarnessError, match="another `harness prepare`"),
+    ):
+        prepare(profile)
+
+
+def test_a_kill_leaves_nothing_half_written(profile):
+    """Killed while it writes: the old files are whole, and the next run removes what lies about."""
+    record_source(profile)
+    prepare(profile)
+    before = digests(profile)
+    script = (
+        "import os, signal, harness.data.prepare as p\n"
+        "from harness.config import load_params\n"
+        "row, count = p._row, [0]\n"
+        "def dying(*args):\n"
+        "    count[0] += 1\n"
+        "    if count[0] == 20: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return row(*args)\n"
+        "p._row = dying\n"
+        f"p.prepare(load_params({str(profile.params)!r}))\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL
+    folder = profile.split_file("train").parent
+    assert digests(profile) == before
+    assert list(folder.glob(".*.tmp"))
+    prepare(profile)
+    assert digests(profile) == before
+    assert not list(folder.glob(".*.tmp"))
 
 
 def test_a_changed_data_root_is_noticed(profile):
@@ -80,14 +200,18 @@ def test_a_split_without_expressions_is_refused(profile, monkeypatch):
         record_source(profile)
 
 
-def test_a_failure_half_way_leaves_the_old_files(prepared, profile):
+def test_a_failure_half_way_leaves_the_old_files(profile, monkeypatch):
     record_source(profile)
     prepare(profile)
     before = digests(profile)
-    (profile.data.root / IMAGES / "00040.jpg").unlink()
-    (profile.data.root / IMAGES / "00040.jpg").mkdir()  # reading it fails in the middle of the work
-    record_source(profile)
-    with pytest.raises(HarnessError, match=r"00040\.jpg cannot be read"):
+    image = profile.data.root / IMAGES / "00040.jpg"
+
+    def changed_in_the_middle(*settings):
+        image.write_bytes(image.read_bytes() + b"more")
+        return make_tokenizer(*settings)
+
+    monkeypatch.setattr("harness.data.prepare.make_tokenizer", changed_in_the_middle)
+    with pytest.raises(HarnessError, match=r"00040\.jpg was changed while it was being prepared"):
         prepare(profile)
     assert digests(profile) == before
     assert not [path for path in (profile.out / "data").iterdir() if path.name.startswith(".")]

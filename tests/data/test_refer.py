@@ -5,7 +5,8 @@ import shutil
 
 import pytest
 
-from harness.data.refer import IMAGES, INSTANCES, REFS, read_rrsisd
+from harness.data import Finding
+from harness.data.refer import INSTANCES, REFS, place, read_rrsisd
 from harness.errors import HarnessError
 
 
@@ -39,7 +40,8 @@ def test_every_ref_becomes_an_expression(root):
     refs = pickle.loads((root / REFS).read_bytes())
     assert [expression.sentence for expression in expressions] == [ref["sentences"][0]["raw"] for ref in refs]
     assert {expression.split for expression in expressions} == {"train", "val", "test"}
-    assert all(expression.mask_size == (64, 64) and expression.image.is_file() for expression in expressions)
+    assert all(expression.mask[:2] == expression.stated_size == (64, 64) for expression in expressions)
+    assert all(expression.image.is_file() for expression in expressions)
 
 
 def test_a_ref_with_two_sentences_becomes_two_expressions(root):
@@ -75,36 +77,72 @@ def test_what_is_no_list_of_refs_is_refused(root, content):
 
 
 def test_missing_files_are_named_with_the_way_out(root):
-    for path in (root / REFS, root / INSTANCES, root / IMAGES):
+    for path in (root / REFS, root / INSTANCES):
         hidden = path.with_name("hidden")
         path.rename(hidden)
         assert str(path) in (message := refusal(root))
-        assert "data.root" in message
+        assert "harness data fetch" in message
         hidden.rename(path)
 
 
-def test_missing_images_are_counted_and_named(root):
-    for name in ("00003.jpg", "00011.jpg"):
-        (root / IMAGES / name).unlink()
-    assert "lacks 2 of the 40 images that the refs name: 00003.jpg, 00011.jpg" in refusal(root)
-
-
-def test_damaged_instances_are_refused(root):
-    (root / INSTANCES).write_text('{"annotations": [')
+def test_the_bad_record_of_instances_is_named_by_its_index(root):
+    whole = (root / INSTANCES).read_text()
+    (root / INSTANCES).write_text(whole[:5000])
     assert "instances.json is damaged" in refusal(root)
-    (root / INSTANCES).write_text('{"annotations": [{}], "categories": []}')
-    assert "annotations[0] has no id" in refusal(root)
+    for index, record, field in [
+        (7, {"id": "seven"}, "annotations[7].id"),
+        (3, {"segmentation": []}, "annotations[3].segmentation"),
+        (3, {"segmentation": [{"size": [0, 64], "counts": ""}]}, "annotations[3].segmentation[0].size[0]"),
+    ]:
+        (root / INSTANCES).write_text(whole)
+        change(root, INSTANCES, lambda content, i=index, r=record: content["annotations"][i].update(r))
+        assert f"instances.json is damaged: {field}: " in refusal(root)
+    (root / INSTANCES).write_text(whole)
+    change(root, INSTANCES, lambda content: content["images"][11].pop("height"))
+    assert "images[11].height: Field required" in refusal(root)
 
 
-def test_refs_that_point_nowhere_are_named(root):
-    change(root, REFS, lambda refs: refs[4].update(ann_id=999))
-    assert "ref number 4: ann_id 999" in refusal(root)
+def test_the_bad_record_of_refs_is_named_by_its_index(root):
     change(root, REFS, lambda refs: refs[2].update(split="testing"))
-    assert "ref number 2: split 'testing'" in refusal(root)
-    change(root, REFS, lambda refs: refs[0].pop("split"))
-    assert "ref number 0: lacks the key 'split'" in refusal(root)
+    assert "ref number [2].split: " in (message := refusal(root))
+    assert "'testing'" in message
+    change(root, REFS, lambda refs: refs[2].update(split="test", file_name="../secret.jpg"))
+    assert "ref number [2].file_name: " in refusal(root)
+    change(root, REFS, lambda refs: refs[2].pop("file_name"))
+    assert "ref number [2].file_name: Field required" in refusal(root)
 
 
-def test_a_category_that_is_not_listed_is_named(root):
-    change(root, INSTANCES, lambda instances: instances["annotations"][0].update(categories_id=77))
-    assert "categories_id 77" in refusal(root)
+@pytest.mark.parametrize(
+    ("file", "kind", "alter", "named"),
+    [
+        (REFS, "missing_annotation", lambda refs: refs[4].update(ann_id=999), "annotation 999"),
+        (REFS, "missing_annotation", lambda refs: refs[4].update(image_id=998), "image 998"),
+        (INSTANCES, "unknown_category", lambda i: i["annotations"][4].update(categories_id=77), "categories_id 77"),
+        (REFS, "duplicate_id", lambda refs: refs[4].update(ref_id=1), "refs[4] has the id 1"),
+        (INSTANCES, "duplicate_id", lambda i: i["annotations"].append(i["annotations"][0]), "annotations[40]"),
+        (INSTANCES, "duplicate_id", lambda i: i["images"].append(i["images"][8]), "images[40] has the id 9"),
+    ],
+)  # fmt: skip
+def test_what_points_nowhere_or_occurs_twice_is_a_finding(root, file, kind, alter, named):
+    change(root, file, alter)
+    found = [item for item in read_rrsisd(root) if isinstance(item, Finding)]
+    assert [finding.kind for finding in found] == [kind]
+    assert found[0].file == INSTANCES if kind != "duplicate_id" else file
+    assert named in found[0].message
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("JPEGImages/00001.jpg", "images/rrsisd/JPEGImages/00001.jpg"),
+        ("a/b/00001.JPG", "images/rrsisd/JPEGImages/00001.JPG"),
+        ("rrsisd/images/rrsisd/ann_split/00001.xml", "images/rrsisd/ann_split/00001.xml"),
+        ("refs(unc).p", "rrsisd/refs(unc).p"),
+        ("x/instances.json", "rrsisd/instances.json"),
+        ("README.md", None),
+        ("__MACOSX/JPEGImages/._00001.jpg", None),
+        ("JPEGImages/._00001.jpg", None),
+    ],
+)
+def test_files_are_placed_by_their_base_name(name, expected):
+    assert place(name) == expected
