@@ -125,7 +125,7 @@ class _Files:
         self.names: dict[str, str] = {}
         # Of two files with one stem the one with the published suffix is taken.
         for path in sorted(folder.iterdir(), key=lambda path: (path.suffix.lower() != suffix, path.name)):
-            if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+            if path.suffix.lower() in SUFFIXES:
                 self.names.setdefault(path.stem, path.name)
         for stem, name in list(self.names.items()):
             self.names.setdefault(_unpadded(stem), name)
