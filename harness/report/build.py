@@ -10,6 +10,7 @@ from harness.config import Params
 from harness.files import atomic_write
 from harness.report import wording
 from harness.report.comparisons import ComparisonGroup, SanityRow, comparison_groups, sanity_rows
+from harness.report.data import read_data
 from harness.report.figures import forest_plot, training_curves
 from harness.report.inputs import Comparison, Run, Statistics, read_runs, read_statistics
 from harness.report.overlays import TILE, draw_overlays
@@ -36,6 +37,7 @@ CONTENTS = (
     ("significance", "Significance"),
     ("sanity", "Sanity checks"),
     ("overlays", "Predictions"),
+    ("data", "Data"),
     ("training", "Training"),
     ("provenance", "Provenance"),
     ("glossary", "Names of metrics"),
@@ -200,6 +202,7 @@ def _context(params: Params) -> dict[str, Any]:
         "method_lines": _method_lines(statistics),
         "sanity": sanity,
         "overlays": overlays,
+        "data": read_data(params),
         "tile_size": TILE,
         "curves": [
             {"title": label, "svg": Markup(svg) if svg else None}

@@ -14,6 +14,7 @@ from pycocotools import mask as coco_mask
 
 from harness.config import Params
 from harness.data.prepare import SCHEMA as EXPRESSIONS
+from harness.data.prepare import SCHEMA_KEY, SCHEMA_VERSION
 from harness.files import write_json
 from harness.samples import SCHEMA, write_samples
 from harness.statistics.build import build
@@ -30,6 +31,10 @@ SKILL = {  # pixels that a variant's predictions are off, on average
     "mafn-k1": 2.8,
     "mafn-k13": 2.2,
     "mafn-k1357": 2.0,
+}
+DEFECTS = {
+    "empty_mask": {"found": 3, "treatment": "kept; its IoU is 0, as the released metric has it"},
+    "mask_size": {"found": 1234, "treatment": "left out"},
 }
 ATTACK = '<script>alert(1)</script> the "small" ship & the harbor\'s gate'
 
@@ -71,7 +76,7 @@ def _expressions(params: Params, split: str, count: int, rng: np.random.Generato
     for number in range(count):
         image, mask = _scene(rng)
         masks.append(mask)
-        identity = number + 1000 * (split == "test")
+        identity = number + {"train": 38, "val": 0, "test": 1000}[split]  # train and val share two pictures
         sentence = ATTACK if number % 4 == 0 else f"The gray building number {number}"
         rows.append(
             dict.fromkeys(("image_id", "ref_id", "ann_id", "sent_id", "cluster_id"), identity)
@@ -81,8 +86,10 @@ def _expressions(params: Params, split: str, count: int, rng: np.random.Generato
         )
     path = params.split_file(split)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, EXPRESSIONS) as writer:
-        writer.write(pa.RecordBatch.from_pylist(rows, EXPRESSIONS))
+    metadata = {"version": SCHEMA_VERSION, "dataset": params.data.dataset, "defects": DEFECTS}
+    schema = EXPRESSIONS.with_metadata({SCHEMA_KEY: json.dumps(metadata).encode()})
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        writer.write(pa.RecordBatch.from_pylist(rows, schema))
     return masks
 
 
@@ -166,6 +173,7 @@ def _leave_training(params: Params, run: str, rng: np.random.Generator) -> None:
 
 def make_inputs(params: Params, count: int = 40) -> None:
     """Write everything that the report reads; the same call gives the same files."""
+    _expressions(params, "train", 2 * count, np.random.default_rng(0))
     for split in ("val", "test"):
         masks = _expressions(params, split, count, np.random.default_rng(len(split)))
         mean = np.mean(masks, axis=0) > 0.3
