@@ -59,7 +59,6 @@ class Data(Section):
     synthetic: Synthetic | None = None
     sources: tuple[Source, ...] = ()  # fetched from where `root` is missing; tried in this order
     sha256: dict[str, str] = {}  # of files to fetch, where known
-    expect: str = "none"  # the manifest that `harness data verify` compares with
     drop: tuple[Defect, ...] = ()  # defects whose expressions are left out; the others stay, as released
     workers: Annotated[int, Field(ge=0)] = 0  # processes that read images; 0: as many as there are cores
 

@@ -89,3 +89,17 @@ def test_a_pretrained_start_is_a_switch_or_names_its_sources(tmp_path):
     assert training({"swin": "weights/swin.pth"}).bert == "bert-base-uncased"
     with pytest.raises(HarnessError, match=r"training\.pretrained\.swim: unknown key\. Did you mean 'swin'"):
         training({"swim": "weights/swin.pth"})
+
+
+def test_a_source_is_exactly_one_place(tmp_path):
+    data = yaml.safe_load((PROJECT / "params.yaml").read_text())["data"]
+    for wrong in ({}, {"huggingface": "owner/set", "url": "http://a"}, {"hugingface": "owner/set"}):
+        assert "data.sources.0" in broken(tmp_path, data=data | {"sources": [wrong]})
+    good = load_params(PROJECT / "profiles/rrsisd/params.yaml").data.sources
+    assert [source.model_fields_set for source in good] == [{"huggingface"}, {"google_drive"}]
+
+
+def test_only_kinds_of_defect_can_be_dropped(tmp_path):
+    data = yaml.safe_load((PROJECT / "params.yaml").read_text())["data"]
+    assert "data.drop.0" in (message := broken(tmp_path, data=data | {"drop": ["empty_masks"]}))
+    assert "'empty_masks'" in message

@@ -149,7 +149,10 @@ def inspect_mask(mask: Rle | Path) -> MaskFacts:
 
 
 def _encode_file(path: Path) -> Rle:
-    pixels = np.asarray(decode_image(path.read_bytes()))
+    image = decode_image(path.read_bytes())
+    pixels = np.asarray(image)
+    if image.mode.upper().endswith("A"):  # opaque is not inside
+        pixels = pixels[:, :, :-1]
     inside = (pixels > 0).any(axis=2) if pixels.ndim == 3 else pixels > 0
     encoded = coco_mask.encode(np.asfortranarray(inside, dtype=np.uint8))
     height, width = encoded["size"]

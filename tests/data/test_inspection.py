@@ -65,7 +65,7 @@ def test_a_mask_of_many_gigabytes_is_refused():
     assert "more than the" in inspect_mask(Rle(65535, 65535, encode(np.eye(4)).counts)).problem
 
 
-@pytest.mark.parametrize("mode", ["L", "RGB", "1"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "1", "LA", "RGBA"])
 def test_mask_files_are_what_is_above_zero(tmp_path, mode):
     mask = np.zeros((30, 20), np.uint8)
     mask[5:9, 3:7] = 255
