@@ -6,7 +6,16 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.filesize import decimal
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.progress import Progress as LiveProgress
 
 T = TypeVar("T")
@@ -16,20 +25,23 @@ SECONDS_A_LINE = 15.0  # between two lines of a log
 class Progress:
     """Counts `total` units of work on standard error.
 
-    Use as a context manager with `advance`, or wrap an iterable in `track`.
+    Use as a context manager with `advance`, or wrap an iterable in `track`. The unit "bytes" is shown as kB, MB or GB,
+    with its rate; its total may be None, and known later (`expect`).
     """
 
-    def __init__(self, label: str, total: int, unit: str = "steps") -> None:
+    def __init__(self, label: str, total: int | None, unit: str = "steps") -> None:
         self.label, self.total, self.unit = label, total, unit
-        self.done = 0
+        self.done = self.skipped = 0
         self.started = self.last_line = time.monotonic()
         self.live: LiveProgress | None = None
         if sys.stderr.isatty():
+            counted: list[ProgressColumn] = [MofNCompleteColumn(), TextColumn("{task.fields[note]}")]
+            if unit == "bytes":
+                counted = [DownloadColumn(), TransferSpeedColumn()]
             self.live = LiveProgress(
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=20),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[note]}"),
+                *counted,
                 TimeRemainingColumn(),
                 TextColumn("left"),
                 console=Console(stderr=True),
@@ -52,8 +64,20 @@ class Progress:
         self.done += units
         if self.live is not None:
             self.live.update(self.task, advance=units, note=note or self.unit)
-        elif time.monotonic() - self.last_line >= SECONDS_A_LINE and self.done < self.total:
+        elif time.monotonic() - self.last_line >= SECONDS_A_LINE and self.done != self.total:
             self._line(note or self.unit)
+
+    def skip(self, units: int) -> None:
+        """Count `units` that took no work, the part of a file that was there; negative: they are to be done again."""
+        self.done += units
+        self.skipped += units
+        self._restate()
+
+    def expect(self, total: int | None) -> None:
+        """Set the total, where it is not known from the start."""
+        if total != self.total:
+            self.total = total
+            self._restate()
 
     def track(self, items: Iterable[T]) -> Iterator[T]:
         """Yield from `items`, counting each."""
@@ -62,15 +86,27 @@ class Progress:
                 yield item
                 self.advance()
 
+    def _restate(self) -> None:
+        if self.live is not None:
+            self.live.reset(self.task, total=self.total, completed=self.done)
+
     def _line(self, note: str) -> None:
         now = time.monotonic()
         elapsed = now - self.started
-        if self.done < self.total:
-            left = clock(elapsed / max(self.done, 1) * (self.total - self.done))
-            ending = f"{left} left"
+        worked = max(self.done - self.skipped, 1)
+        if self.total is None:
+            ending = f"in {clock(elapsed)}"
+        elif self.done < self.total:
+            ending = f"{clock(elapsed / worked * (self.total - self.done))} left"
         else:
             ending = f"took {clock(elapsed)}"
-        print(f"{self.label}  {self.done}/{self.total}  {note}  {ending}", file=sys.stderr, flush=True)
+        if self.unit == "bytes":
+            of_total = "" if self.total in (None, self.done) else f" of {decimal(self.total or 0)}"
+            rate = decimal(round((self.done - self.skipped) / max(elapsed, 1e-3)))
+            counted = f"{decimal(self.done)}{of_total}  {rate}/s"
+        else:
+            counted = f"{self.done}/{self.total}  {note}"
+        print(f"{self.label}  {counted}  {ending}", file=sys.stderr, flush=True)
         self.last_line = now
 
 

@@ -1,0 +1,185 @@
+"""`harness data fetch`: bring a data set from its sources, or repair one."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from harness.errors import HarnessError, suggestion
+
+if TYPE_CHECKING:
+    from harness.config import Data, Source
+    from harness.data import DatasetFormat
+    from harness.data.fetch import FetchReport
+
+_HUB = re.compile(
+    r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/datasets/([^/?#]+/[^/?#]+)(?:/tree/[^/]+)?/?(?:[?#].*)?"
+)
+_DRIVE_FOLDER = re.compile(r"https?://drive\.google\.com/drive/(?:u/\d+/)?folders/([-\w]+)/?(?:[?#].*)?")
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--params",
+    "params_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The profile; otherwise that of NAME among params.yaml and profiles/*/params.yaml.",
+)
+@click.option(
+    "--from",
+    "places",
+    multiple=True,
+    metavar="PLACE",
+    help="A folder, an archive, an http(s) address, hf:OWNER/NAME or gdrive:FOLDER-ID, in place of the profile's "
+    "sources. Several are tried in order.",
+)
+@click.option(
+    "--to",
+    "root",
+    type=click.Path(path_type=Path),
+    help="The data root, in place of the profile's data.root.",
+)
+@click.option("--repair", is_flag=True, help="Bring only what is missing or damaged in the data root.")
+def command(
+    name: str, params_path: Path | None, places: tuple[str, ...], root: Path | None, repair: bool
+) -> None:
+    """Fetch the data set NAME, rrsis-d say.
+
+    The data root appears when it is complete and checked. A stopped download goes on with the same command.
+    """
+    from harness.data.fetch import fetch
+    from harness.registry import DATASETS
+
+    data = _data_section(name, params_path, optional=bool(places) and root is not None)
+    if data is not None and data.synthetic is not None and not places:
+        raise HarnessError(f"{name} is drawn, not fetched: `dvc repro` or `harness data synth` does it")
+    reader = name if data is None else data.reader
+    layout: DatasetFormat = DATASETS.load(reader)
+    if layout.place is None:
+        raise HarnessError(f"the layout {reader!r} cannot be fetched: it does not tell where files belong")
+    target = root or (data.root if data is not None else None)
+    if target is None:
+        raise HarnessError(f"no folder to fetch {name} to: name one with --to")
+    try:
+        report = fetch(
+            target,
+            [source_at(place) for place in places] or (data.sources if data is not None else ()),
+            place=layout.place,
+            required=layout.tables,
+            missing=missing_from(layout),
+            sha256=data.sha256 if data is not None else {},
+            repair=repair,
+        )
+    except KeyboardInterrupt:
+        click.echo("\nStopped. What was downloaded is kept; the same command goes on with it.", err=True)
+        raise
+    click.echo(_told(name, target, report))
+
+
+def source_at(place: str) -> "Source":
+    """The source that an argument of --from means."""
+    from harness.config import Source
+
+    if found := _HUB.fullmatch(place):
+        return Source(huggingface=found[1])
+    if found := _DRIVE_FOLDER.fullmatch(place):
+        return Source(google_drive=found[1])
+    scheme, colon, rest = place.partition(":")
+    if scheme in ("http", "https") and rest.startswith("//"):
+        return Source(url=place)
+    if scheme in ("hf", "gdrive") and rest:
+        return Source(huggingface=rest) if scheme == "hf" else Source(google_drive=rest)
+    if colon and rest.startswith("//"):
+        raise HarnessError(
+            f"--from {place}: {scheme} addresses are not read; http, https, hf:, gdrive: or a path are"
+        )
+    return Source(path=Path(place).expanduser())
+
+
+def missing_from(layout: "DatasetFormat") -> Callable[[Path], list[str]]:
+    """A function that lists the images and masks that a root's tables name and that are not there."""
+    from harness.data import Expression
+
+    def missing(root: Path) -> list[str]:
+        named: dict[Path, None] = {}
+        for row in layout.read(root):
+            if isinstance(row, Expression):
+                named[row.image] = None
+                if isinstance(row.mask, Path):
+                    named[row.mask] = None
+        return [path.relative_to(root).as_posix() for path in named if not path.is_file()]
+
+    return missing
+
+
+def _data_section(name: str, params_path: Path | None, *, optional: bool) -> "Data | None":
+    """The `data` section of the profile of that data set."""
+    from harness.config import load_params
+
+    if params_path is not None:
+        data = load_params(params_path).data
+        if data.dataset != name:
+            raise HarnessError(f"{params_path} is about {data.dataset!r} (data.dataset), not {name!r}")
+        return data
+    datasets = {
+        path: _dataset_of(path)
+        for path in (Path("params.yaml"), *sorted(Path("profiles").glob("*/params.yaml")))
+    }
+    sections = {path: load_params(path).data for path, dataset in datasets.items() if dataset == name}
+    if not sections:
+        if optional:
+            return None
+        known = sorted({dataset for dataset in datasets.values() if dataset})
+        raise HarnessError(
+            f"no profile is about the data set {name!r}.{suggestion(name, known)} Profiles here (params.yaml, "
+            f"profiles/*/params.yaml) are about: {', '.join(known) or 'none; run from the project folder'}. Without a "
+            "profile, name both --from and --to"
+        )
+    first = next(iter(sections.values()))
+    if any(
+        (one.root, one.sources, one.reader) != (first.root, first.sources, first.reader)
+        for one in sections.values()
+    ):
+        raise HarnessError(
+            f"several profiles are about {name!r} and differ: {', '.join(map(str, sections))}; name one with --params"
+        )
+    return first
+
+
+def _dataset_of(path: Path) -> str:
+    """data.dataset of a params file that may be anything else's."""
+    import yaml
+
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return str(content["data"]["dataset"])
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
+        return ""
+
+
+def _told(name: str, root: Path, report: "FetchReport") -> str:
+    from rich.filesize import decimal
+
+    what = f"{report.files:,} files, {decimal(report.size)}"
+    if report.outcome == "complete":
+        return f"{name} is complete in {root}: {what}. Nothing to do; --repair compares every file with its checksum"
+    if report.outcome == "fetched":
+        return (
+            f"{name} is in {root}: {what}, from {report.sources[0]} ({decimal(report.received)} downloaded). "
+            f"Checksums: {root / 'SHA256SUMS'}\nNext: harness data verify {root}"
+        )
+    lines = [f"{name} in {root}: {what}. Nothing was missing or damaged"]
+    if report.repaired:
+        lines = [
+            f"{name} in {root} is repaired: {len(report.repaired):,} of {what}, from {', '.join(report.sources)} "
+            f"({decimal(report.received)} downloaded)"
+        ]
+    if report.unchanged:
+        some = ", ".join(report.unchanged[:3]) + (", ..." if len(report.unchanged) > 3 else "")
+        lines.append(
+            f"{len(report.unchanged):,} look damaged and are the same at the source, so they stay ({some})"
+        )
+    return "\n".join(lines)
