@@ -20,7 +20,7 @@ _HUB = re.compile(
 _DRIVE_FOLDER = re.compile(r"https?://drive\.google\.com/drive/(?:u/\d+/)?folders/([-\w]+)/?(?:[?#].*)?")
 
 
-@click.command()
+@click.command(name="fetch")
 @click.argument("name")
 @click.option(
     "--params",

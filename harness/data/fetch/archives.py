@@ -227,6 +227,8 @@ class TarArchive:
         # tarfile takes the end of the file, and a header that it cannot read, for the end of the archive
         if self.reads.last.strip(b"\0") or self.reads.tell() < end + tarfile.BLOCKSIZE:
             raise tarfile.ReadError("the mark at its end is missing")
+        if len(self.reads.read(_BoundedReads.LARGEST)) == _BoundedReads.LARGEST:  # gzip's checksum comes last
+            raise tarfile.ReadError("it goes on after its end")
 
     def open(self, member: Member) -> IO[bytes]:
         """See `Archive`."""

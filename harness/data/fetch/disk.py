@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from rich.filesize import decimal
 
@@ -80,16 +80,15 @@ def pour(source: Readable, target: Path, size: int, progress: Progress | None = 
     digest, count = hashlib.sha256(), 0
     with writing(target, "the target folder is untouched, downloads are kept"):
         target.parent.mkdir(parents=True, exist_ok=True)
-        out: BinaryIO = target.open("xb")
-    with out, writing(target, "the target folder is untouched, downloads are kept"):
-        while block := source.read(BLOCK):
-            count += len(block)
-            if count > size:
-                raise ValueError(f"holds more than the {size:,} bytes that it announces")
-            digest.update(block)
-            out.write(block)
-            if progress is not None:
-                progress.advance(units=len(block))
+        with target.open("xb") as out:  # and closed within `writing`: that writes too
+            while block := source.read(BLOCK):
+                count += len(block)
+                if count > size:
+                    raise ValueError(f"holds more than the {size:,} bytes that it announces")
+                digest.update(block)
+                out.write(block)
+                if progress is not None:
+                    progress.advance(units=len(block))
     if count < size:
         raise ValueError(f"ends after {count:,} of the {size:,} bytes that it announces")
     return digest.hexdigest()

@@ -40,7 +40,9 @@ def drive_file(url: str) -> tuple[str, str]:
     if identity is None:
         raise SourceFailed("names no file of Google Drive; a folder's address is .../drive/folders/ID")
     try:
-        found: Any = gdown.download(id=identity, skip_download=True, quiet=True, timeout=TIMEOUT)
+        found: Any = gdown.download(
+            id=identity, skip_download=True, quiet=True, use_cookies=False, timeout=TIMEOUT
+        )
     except (gdown.exceptions.DownloadError, requests.RequestException) as error:
         raise _failure(identity, "the file", error) from error
     return identity, found.path
@@ -52,7 +54,7 @@ def list_drive_folder(identity: str) -> list[tuple[str, str]]:
 
     try:
         found: Any = gdown.download_folder(
-            id=identity, skip_download=True, quiet=True, output="folder", timeout=TIMEOUT
+            id=identity, skip_download=True, quiet=True, output="folder", use_cookies=False, timeout=TIMEOUT
         )
     except (gdown.exceptions.DownloadError, requests.RequestException) as error:
         if "status code" in str(error):
@@ -95,7 +97,7 @@ class DriveDownload:
                     self.partial.parent.mkdir(parents=True, exist_ok=True)
                     gdown.download(
                         id=identity, output=str(self.partial), quiet=True, resume=True, retries=RETRIES,
-                        timeout=TIMEOUT, progress=self._counter(here),
+                        use_cookies=False, timeout=TIMEOUT, progress=self._counter(here),
                     )  # fmt: skip
                 break
             except (gdown.exceptions.DownloadError, requests.RequestException) as error:

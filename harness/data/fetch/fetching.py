@@ -24,7 +24,7 @@ from harness.data.fetch.disk import Say, SourceFailed, require_space, write_sums
 from harness.data.fetch.origins import Offer, Origin, open_origin
 from harness.data.fetch.pieces import expected_sum, open_piece, unpack
 from harness.data.fetch.repair import repair_root
-from harness.data.fetch.staging import Brought, Staging, staging_of
+from harness.data.fetch.staging import Brought, Staging, left_over, staging_of
 from harness.errors import HarnessError
 from harness.files import write_json
 from harness.progress import Progress
@@ -63,8 +63,8 @@ def fetch(
     """
     root = Path(root).resolve()  # a link to another disk is followed, so that the rename stays on one
     wanted = Wanted(place, tuple(required), missing, dict(sha256 or {}), limits)
-    if not repair and _is_there(root) and not _problem(root, wanted):
-        return _complete(root, wanted)
+    if not repair and _is_there(root) and not _problem(root, wanted) and not left_over(root):
+        return _complete(root, wanted)  # without the lock: the disk may be read-only
     with staging_of(root, say, pause) as staging:
         origins = [open_origin(source, (root, staging.folder)) for source in sources]
         if not _is_there(root):

@@ -226,11 +226,11 @@ def _hub_reason(error: Exception) -> str:
         return (
             "asks for its conditions to be accepted: do so on its page, then `hf auth login` or set HF_TOKEN"
         )
-    if isinstance(error, RepositoryNotFoundError):
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(error, RepositoryNotFoundError) or status in (401, 404):
         return "is not there, or is private: then `hf auth login` or set HF_TOKEN"
     if isinstance(error, OfflineModeIsEnabled):
         return "is not asked, as HF_HUB_OFFLINE is set"
-    status = getattr(getattr(error, "response", None), "status_code", None)
     first = re.split(r"\n|\(Request ID", str(error).strip())[0].strip()
     if status is not None:
         return f"does not answer as it should ({status}): {first}"

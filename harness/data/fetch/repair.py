@@ -14,7 +14,7 @@ from typing import IO, Any, cast
 
 from rich.filesize import decimal
 
-from harness.data.fetch.archives import Member, ZipArchive, damage_named, is_archive_name, open_archive, plan
+from harness.data.fetch.archives import Member, ZipArchive, damage_named, is_archive_name, plan
 from harness.data.fetch.complete import RECORD, SCHEMA_VERSION, FetchReport, Wanted, listed, no_source
 from harness.data.fetch.disk import (
     SUMS,
@@ -37,6 +37,7 @@ from harness.progress import Progress
 
 IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 WHOLE_FROM = 0.5  # share of an archive from which it is downloaded as a whole
+ZIP_END = b"PK\5\6"
 HEADER = 512  # bytes before a zip member, with its name; more is fetched where that is too few
 LARGEST_PART = 16 << 20  # bytes in one request
 
@@ -181,9 +182,10 @@ class _Repair:
         if parts is None:
             return False
         try:
-            archive = open_archive(cast("IO[bytes]", parts), offer.name)
-            if not isinstance(archive, ZipArchive):
+            if ZIP_END not in parts.block:  # what came first is the end
                 return False
+            with damage_named(offer.name):
+                archive = ZipArchive(cast("IO[bytes]", parts), offer.name)
             members = [
                 one for one in plan(archive, self.wanted.place, self.wanted.limits) if one.target in needed
             ]

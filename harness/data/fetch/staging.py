@@ -123,10 +123,24 @@ class Staging:
                 )
         except ValueError as error:  # pooch's, for another SHA-256
             _remove(partial)
-            raise SourceFailed(f"{offer.name}: {error}. The download is deleted") from error
+            actual = re.findall(r"but got ([0-9a-f]{64})", str(error))
+            if not actual:
+                raise
+            raise SourceFailed(
+                f"{offer.name} has the SHA-256 {actual[0]}, not {expected} as expected; the download is deleted"
+            ) from error
         _remove(partial)
         progress.skip(max(counted + target.stat().st_size - progress.done, 0))  # was here before
         return Brought(offer, target, expected or sha256_of(target), download.received, local=False)
+
+
+def left_over(root: Path) -> bool:
+    """Whether a process ended before it could delete the downloads for a target."""
+    return (_folder(root) / "downloads").exists()
+
+
+def _folder(root: Path) -> Path:
+    return root.parent / f".{root.name}.fetch"
 
 
 @contextmanager
@@ -136,7 +150,7 @@ def staging_of(root: Path, say: Say, pause: float) -> Iterator[Staging]:
     Raises:
         HarnessError: another process works on this target; names it.
     """
-    folder = root.parent / f".{root.name}.fetch"
+    folder = _folder(root)
     with writing(folder, "nothing is changed"):
         folder.mkdir(parents=True, exist_ok=True)
     holder = folder / "holder.json"

@@ -1,12 +1,10 @@
 """A drawn data set in RRSIS-D's layout, the archives that mirrors make of it, and a server for them."""
 
-import io
-import random
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from packing import zipped
 from serving import serving
 
 from harness.commands.fetch import missing_from
@@ -44,18 +42,6 @@ def mirror(files) -> bytes:
     return zipped({f"RRSIS-D/new/{name}": content for name, content in files.items()}, padding=2_000_000)
 
 
-def zipped(files: dict[str, bytes], padding: int = 0) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("RRSIS-D/", b"")
-        for name, content in files.items():
-            archive.writestr(name, content)
-            archive.writestr(f"__MACOSX/{name.rpartition('/')[0]}/._{name.rpartition('/')[2]}", b"\0\5\26\7")
-        if padding:
-            archive.writestr("RRSIS-D/weights.bin", random.Random(1).randbytes(padding))
-    return buffer.getvalue()
-
-
 @pytest.fixture
 def server():
     with serving() as server:
@@ -89,7 +75,8 @@ class Fetching:
         return {
             name: path.read_bytes()
             for path in sorted(self.root.rglob("*"))
-            if path.is_file() and (name := path.relative_to(self.root).as_posix()) not in (".fetch.json", "SHA256SUMS")
+            if path.is_file()
+            and (name := path.relative_to(self.root).as_posix()) not in (".fetch.json", "SHA256SUMS")
         }
 
     def partial(self) -> int:

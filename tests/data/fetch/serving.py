@@ -1,6 +1,7 @@
 """A local HTTP server that can misbehave in the ways that servers and networks do, and keeps a log."""
 
 import hashlib
+import ssl
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,7 +20,9 @@ class File:
     modified: float | None = None
     ranges: bool = True
     length: int | None = None  # announced in place of the true one; -1: not announced
-    drops: list[int] = field(default_factory=list)  # bytes after which the first, second ... answer breaks off
+    drops: list[int] = field(
+        default_factory=list
+    )  # bytes after which the first, second ... answer breaks off
     statuses: list[int] = field(default_factory=list)  # of the first, second ... answer in place of the file
     rate: float | None = None  # bytes a second
     headers: dict[str, str] = field(default_factory=dict)
@@ -46,13 +49,24 @@ class Asked:
 
 
 class Server:
-    def __init__(self) -> None:
+    """Serves `files`. With a TLS context it is a proxy that plays every host: paths then begin with the host."""
+
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self.files: dict[str, File] = {}
         self.log: list[Asked] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            host = ""
+
+            def do_CONNECT(self) -> None:
+                self.host = self.path.partition(":")[0]
+                self.send_response(200)
+                self.end_headers()
+                self.connection = context.wrap_socket(self.connection, server_side=True)
+                self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", 0)
+                self.close_connection = False  # although asked in HTTP/1.0
 
             def do_GET(self) -> None:
                 outer.answer(self)
@@ -76,8 +90,9 @@ class Server:
         return sum(asked.sent for asked in self.log)
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
-        path = request.path.partition("?")[0]
-        asked = Asked(request.command, request.path, {key.lower(): value for key, value in request.headers.items()})
+        where = request.host + request.path
+        path = where if where in self.files else where.partition("?")[0]
+        asked = Asked(request.command, where, {key.lower(): value for key, value in request.headers.items()})
         self.log.append(asked)
         file = self.files.get(path)
         if file is None or file.statuses:
@@ -143,8 +158,8 @@ class Server:
 
 
 @contextmanager
-def serving():
-    server = Server()
+def serving(context: ssl.SSLContext | None = None):
+    server = Server(context)
     try:
         yield server
     finally:

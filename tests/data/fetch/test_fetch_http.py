@@ -11,7 +11,9 @@ def test_an_archive_on_a_server_becomes_the_target(server, fetching, mirror, fil
     report = fetching(server.put("/set.zip", mirror))
     assert fetching.content() == files
     assert (report.outcome, report.files, report.received) == ("fetched", len(files), len(mirror))
-    subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=fetching.root, check=True)
+    subprocess.run(
+        ["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=fetching.root, check=True
+    )
     record = json.loads((fetching.root / ".fetch.json").read_text())
     assert record["downloads"] == [
         {"name": "set.zip", "address": f"{server.url}/set.zip", "bytes": len(mirror),
@@ -60,7 +62,9 @@ def test_a_file_that_changed_meanwhile_is_downloaded_anew(server, fetching, mirr
 
 
 @pytest.mark.parametrize(
-    "how", [{"ranges": False}, {"etag": ""}, {"etag": 'W/"1"'}], ids=["no ranges", "no validator", "weak validator"]
+    "how",
+    [{"ranges": False}, {"etag": ""}, {"etag": 'W/"1"'}],
+    ids=["no ranges", "no validator", "weak validator"],
 )
 def test_where_resuming_is_not_safe_the_download_starts_anew(server, fetching, mirror, files, how):
     fetching(server.put("/set.zip", mirror, drops=[900_000], **how))
@@ -82,7 +86,7 @@ def test_a_server_that_drops_without_ranges_is_given_up(server, fetching, mirror
 
 
 def test_a_shorter_answer_than_announced_is_not_taken_for_the_file(server, fetching, mirror):
-    with pytest.raises(HarnessError, match="set.zip"):
+    with pytest.raises(HarnessError, match=r"set\.zip: the connection .* was lost .*5 times in a row"):
         fetching(server.put("/set.zip", mirror[:1000], length=2000, ranges=False))
     assert not fetching.root.exists()
 
@@ -116,7 +120,9 @@ def test_trouble_of_a_server_is_waited_for(server, fetching, mirror, files):
 
 
 def test_trouble_that_lasts_is_named(server, fetching, mirror):
-    with pytest.raises(HarnessError, match=r"the server has trouble \(503 Service Unavailable\), 5 times in a row"):
+    with pytest.raises(
+        HarnessError, match=r"the server has trouble \(503 Service Unavailable\), 5 times in a row"
+    ):
         fetching(server.put("/set.zip", mirror, statuses=[503] * 9))
 
 
@@ -141,7 +147,10 @@ def test_a_name_that_does_not_resolve_is_not_tried_again(fetching):
 
 def test_a_wrong_checksum_is_an_error_and_the_download_is_deleted(server, fetching, mirror):
     expected = hashlib.sha256(b"another").hexdigest()
-    with pytest.raises(HarnessError, match=rf"(?s)set\.zip.*{expected}.*The download is deleted") as caught:
+    with pytest.raises(
+        HarnessError,
+        match=rf"set\.zip has the SHA-256 .*, not {expected} as expected; the download is deleted",
+    ) as caught:
         fetching(server.put("/set.zip", mirror), sha256={"set.zip": expected})
     assert hashlib.sha256(mirror).hexdigest() in str(caught.value)
     assert not fetching.root.exists()
@@ -161,7 +170,9 @@ def test_a_wrong_checksum_of_a_member_is_an_error(server, fetching, mirror):
 
 
 def test_space_is_asked_for_before_anything_is_written(server, fetching):
-    with pytest.raises(HarnessError, match=r"not enough disk space .*1\.0 PB to download and 1\.0 PB unpacked"):
+    with pytest.raises(
+        HarnessError, match=r"not enough disk space .*1\.0 PB to download and 1\.0 PB unpacked"
+    ):
         fetching(server.put("/set.zip", b"PK\3\4", length=10**15))
     assert not fetching.root.exists()
     assert fetching.partial() == 0
