@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Stand-ins that `_inline` turns into the stylesheet's variables, so that a figure follows light and dark.
+# Stand-ins that `inline` turns into the stylesheet's variables, so that a figure follows light and dark.
 INK, MUTED, RULE, PAPER, ACCENT = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f"
 VARIABLES = {INK: "--ink", MUTED: "--muted", RULE: "--rule", PAPER: "--paper", ACCENT: "--accent"}
 DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = (
@@ -32,7 +32,7 @@ POINTS = 400  # a curve is thinned to so many points: more cannot be seen
 
 
 @contextmanager
-def _canvas(
+def canvas(
     width: float, height: float, rows: int = 1, columns: int = 1
 ) -> Iterator[tuple["Figure", "Sequence[Axes]"]]:
     """A figure of `width` x `height` inches in the one style of the report, closed afterwards."""
@@ -71,7 +71,7 @@ def _canvas(
         yield figure, axes
 
 
-def _inline(figure: "Figure", name: str, title: str, description: str) -> str:
+def inline(figure: "Figure", name: str, title: str, description: str) -> str:
     """The figure as an <svg> element to stand inside HTML: no prolog, no metadata, ids of its own."""
     buffer = io.StringIO()
     figure.savefig(
@@ -112,7 +112,7 @@ def forest_plot(groups: Sequence[ComparisonGroup], alpha: float, metric: str = "
     if not drawn:
         return None
     width, height = 9.2, 0.55 + 0.26 * len(lines)
-    with _canvas(width, height) as (figure, (axis,)):
+    with canvas(width, height) as (figure, (axis,)):
         figure.subplots_adjust(left=0.36, right=0.70, top=1 - 0.05 / height, bottom=0.5 / height)
         axis.axvline(0, color=MUTED, linewidth=0.9)
         columns = axis.get_yaxis_transform()  # x in shares of the axes' width, y in lines
@@ -155,7 +155,7 @@ def forest_plot(groups: Sequence[ComparisonGroup], alpha: float, metric: str = "
             for found in [pair.comparison.metrics[metric]]
         )
         title = f"Differences in {metric} with their intervals"
-        return _inline(figure, f"forest-{metric.lower()}", title, description)
+        return inline(figure, f"forest-{metric.lower()}", title, description)
 
 
 def _curve(history: pd.DataFrame, column: str) -> tuple[list[float], list[float]] | None:
@@ -191,7 +191,7 @@ def training_curves(runs: Sequence[Run], column: str, label: str) -> str | None:
     columns = min(5, len(variants))
     rows = -(-len(variants) // columns)
     height = 0.5 + 1.45 * rows
-    with _canvas(9.2, height, rows, columns) as (figure, axes):
+    with canvas(9.2, height, rows, columns) as (figure, axes):
         figure.subplots_adjust(
             left=0.075, right=0.995, top=1 - 0.26 / height, bottom=0.46 / height, wspace=0.12, hspace=0.32
         )
@@ -217,6 +217,6 @@ def training_curves(runs: Sequence[Run], column: str, label: str) -> str | None:
         figure.supxlabel("step", fontsize=8.5, color=MUTED, y=0.02 / height)
         figure.supylabel(label, fontsize=8.5, color=MUTED, x=0.005)
         last = "; ".join(f"{run.name} ends at {values[-1]:.4g}" for run, _, values in curves)
-        return _inline(
+        return inline(
             figure, f"curves-{column.lower().replace('_', '-')}", f"{label} over the training steps", last
         )
