@@ -69,6 +69,7 @@ def _look_through(file: Any) -> None:
         if "PUT" in name and int(argument or 0) > count:  # the unpickler makes room for every index up to it
             raise ValueError(f"it claims {argument} stored objects after {count} instructions")
         if "UNICODE" in name or "STRING" in name:
+            str(argument).encode()  # half a character, which a pickle can hold and no file, is an error
             names = [*names[-1:], str(argument)]
 
 

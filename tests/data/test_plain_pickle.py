@@ -98,6 +98,12 @@ def test_a_pickle_that_claims_memory_is_refused(tmp_path):
     assert "claims 2147483647 stored objects" in refusal(path)
 
 
+def test_half_a_character_is_refused(tmp_path):
+    path = tmp_path / "refs.p"
+    path.write_bytes(pickle.dumps(["\ud800"]))
+    assert "surrogates not allowed" in refusal(path)
+
+
 def test_a_huge_file_is_refused_unread(tmp_path):
     path = tmp_path / "refs.p"
     with path.open("wb") as file:
