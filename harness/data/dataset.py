@@ -2,7 +2,7 @@
 
 import io
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from harness.config import BlackBoxes, Params
 from harness.data.prepare import open_split
+from harness.data.resize import resize_image, resize_mask
 from harness.data.text import encode, load_tokenizer, tokenizer_file
 from harness.errors import HarnessError
 
@@ -21,7 +22,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Sample(TypedDict):
-    """One expression, or a batch of them with a leading dimension B."""
+    """One expression."""
 
     index: int  # row of the split
     image: Tensor  # uint8 (3, S, S); `normalize` makes it the network's input
@@ -85,16 +86,27 @@ class ExpressionDataset(Dataset[Sample]):
         """Draw the black boxes of another epoch."""
         self.epoch = epoch
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "table"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.table = open_split(self.path)  # mapped anew: a worker process is not sent the images
+
     def native_image(self, index: int) -> Image.Image:
         """The RGB image at its own size."""
+        content = io.BytesIO(self.table["image"][index].as_py())
         try:
-            return Image.open(io.BytesIO(self.table["image"][index].as_py())).convert("RGB")
-        except (UnidentifiedImageError, OSError) as error:
+            image = Image.open(content)
+            image.load()
+            return image if image.mode == "RGB" else image.convert("RGB")
+        except Exception as error:  # PIL's decoders raise OSError, SyntaxError, struct.error and others
             name = self.table["file_name"][index].as_py()
-            reason = "it is no image" if isinstance(error, UnidentifiedImageError) else error
+            unknown = isinstance(error, UnidentifiedImageError)
+            reason = "it is no image" if unknown else str(error) or type(error).__name__
             raise HarnessError(
                 f"{name} in {self.path} cannot be decoded ({reason}); put a sound copy under data.root and force the "
-                "`data` stage"
+                "`data` stage, or leave it out with data.drop: [unreadable_image]"
             ) from None
 
     def native_mask(self, index: int) -> np.ndarray:
@@ -115,14 +127,11 @@ class ExpressionDataset(Dataset[Sample]):
         if self.black_boxes is not None and self.boxed[index]:
             rng = np.random.default_rng([self.seed, 1, self.epoch, index])
             image = paint_black_boxes(image, self.black_boxes, rng)
-        side = (self.image_size, self.image_size)
-        pixels = np.array(image.resize(side, Image.Resampling.BILINEAR))
-        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+        return resize_image(image, self.image_size)
 
     def resized_mask(self, index: int) -> np.ndarray:
         """The mask at the network's input size, nearest neighbour, uint8 (S, S)."""
-        side = (self.image_size, self.image_size)
-        return np.array(Image.fromarray(self.native_mask(index)).resize(side, Image.Resampling.NEAREST))
+        return resize_mask(self.native_mask(index), self.image_size)
 
 
 def open_dataset(
@@ -141,13 +150,13 @@ def open_dataset(
 
 def paint_black_boxes(image: Image.Image, boxes: BlackBoxes, rng: np.random.Generator) -> Image.Image:
     """A copy of the native-size image with black squares at uniformly drawn places, cut at the border."""
-    pixels = np.array(image)
-    height, width = pixels.shape[:2]
+    painted = image.copy()
     low, high = boxes.count
     for _ in range(rng.integers(low, high, endpoint=True)):
-        top, left = rng.integers(height), rng.integers(width)
-        pixels[top : top + boxes.size, left : left + boxes.size] = 0
-    return Image.fromarray(pixels)
+        top, left = int(rng.integers(image.height)), int(rng.integers(image.width))
+        right, bottom = min(left + boxes.size, image.width), min(top + boxes.size, image.height)
+        painted.paste((0, 0, 0), (left, top, right, bottom))
+    return painted
 
 
 def normalize(image: Tensor) -> Tensor:
