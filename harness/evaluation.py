@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from harness.config import Params
 from harness.data.dataset import ExpressionDataset, normalize, open_dataset
+from harness.data.loader import batches_in_order
 from harness.files import atomic_write, write_json
 from harness.metrics import intersection_union, summarize
 from harness.progress import Progress
@@ -57,16 +58,19 @@ def evaluate_run(params: Params, name: str) -> None:
     model = build_network(params, params.runs[name]).to(device)
     load_checkpoint(model, checkpoint_file(params, name))
     batch_size = params.evaluation.batch_size
+    workers = params.training.workers  # no dependency of the stage: it changes no result
     summaries: dict[str, dict[str, dict[str, float]]] = {}
     for split in EVALUATED_SPLITS:
         dataset = open_dataset(params, split)
-        batches = predict(model, dataset, batch_size, device, label=f"{name} {split}")
+        batches = predict(model, dataset, batch_size, device, workers=workers, label=f"{name} {split}")
         tables, predictions = evaluate(batches, dataset, identity, split, params.evaluation.protocols)
         summaries[split] = write_tables(params, name, split, tables)
     write_predictions(params, name, dataset, predictions)
 
     text_rows = shuffled_rows(len(dataset), np.random.default_rng(SHUFFLE_SEED))
-    batches = predict(model, dataset, batch_size, device, text_rows=text_rows, label=f"{name} shuffled")
+    batches = predict(
+        model, dataset, batch_size, device, text_rows=text_rows, workers=workers, label=f"{name} shuffled"
+    )
     tables, _ = evaluate(batches, dataset, identity, "test", ["resized"])
     summaries["test-shuffled"] = write_tables(params, name, "test-shuffled", tables)
     write_json(params.run_dir(name) / "metrics.json", summaries)
@@ -112,6 +116,7 @@ def predict(
     device: torch.device,
     *,
     text_rows: np.ndarray | None = None,
+    workers: int = 0,
     label: str | None = None,
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Yield (rows, logits (B, 2, S, S)) for the whole split in order, batches fixed by index.
@@ -122,19 +127,19 @@ def predict(
         batch_size: samples a batch.
         device: where the model is.
         text_rows: the row whose sentence goes with image i, to shuffle sentences between images; None: its own.
+        workers: processes that decode images; 0: this one.
         label: of a progress display; None for none.
     """
     was_training = model.training
     model.eval()
     rows_of_text = np.arange(len(dataset)) if text_rows is None else text_rows
     with Progress(label, len(dataset), "expressions") if label else nullcontext() as progress:
-        for start in range(0, len(dataset), batch_size):
-            rows = list(range(start, min(start + batch_size, len(dataset))))
-            image = torch.stack([dataset.resized_image(row) for row in rows]).to(device)
+        for batch in batches_in_order(dataset, batch_size, workers=workers, device=device):
+            rows: list[int] = batch["index"].tolist()
             text = torch.from_numpy(rows_of_text[rows])
             with torch.inference_mode():
                 logits = model(
-                    normalize(image),
+                    normalize(batch["image"]),
                     dataset.input_ids[text].to(device),
                     dataset.attention_mask[text].to(device),
                 )

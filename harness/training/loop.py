@@ -12,14 +12,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 
 from harness.config import SPLITS, Params
-from harness.data.dataset import ExpressionDataset, Sample, normalize, open_dataset
+from harness.data.dataset import normalize, open_dataset
+from harness.data.loader import batches
 from harness.errors import HarnessError
 from harness.evaluation import Identity, evaluate, predict
 from harness.files import atomic_write, read_json, write_json
@@ -79,19 +78,22 @@ def train(params: Params, name: str) -> Path:
     with Progress(name, steps) as progress:
         for epoch in range(epochs):
             model.train()
-            data["train"].set_epoch(epoch)
             loss_sum = torch.zeros((), device=device)
-            for batch in epoch_loader(
-                data["train"], batch_size, seed=run.seed, epoch=epoch, workers=options.workers
+            for batch in batches(
+                data["train"],
+                batch_size,
+                seed=run.seed,
+                epoch=epoch,
+                workers=options.workers,
+                device=device,
             ):
                 factor = polynomial_schedule(step, steps, recipe.power)
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate * factor
-                image = normalize(batch["image"].to(device, non_blocking=True))
-                text = batch["input_ids"].to(device), batch["attention_mask"].to(device)
+                image = normalize(batch["image"])
                 with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                    logits = network(image, *text)
-                loss = segmentation_loss(logits.float(), batch["mask"].to(device), recipe)
+                    logits = network(image, batch["input_ids"], batch["attention_mask"])
+                loss = segmentation_loss(logits.float(), batch["mask"], recipe)
                 loss.backward()
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)  # here, so that no gradients lie beside the activations
@@ -115,8 +117,10 @@ def train(params: Params, name: str) -> Path:
             }
             if (epoch + 1) % options.validate_every == 0 or epoch + 1 == epochs:
                 before = time.perf_counter()
-                batches = predict(model, data["val"], params.evaluation.batch_size, device)
-                tables, _ = evaluate(batches, data["val"], identity, "val", ["resized"])
+                predicted = predict(
+                    model, data["val"], params.evaluation.batch_size, device, workers=options.workers
+                )
+                tables, _ = evaluate(predicted, data["val"], identity, "val", ["resized"])
                 measured = summarize(tables["resized"])
                 row |= {"val_oIoU": measured["oIoU"], "val_mIoU": measured["mIoU"]}
                 if measured["oIoU"] > best:
@@ -174,22 +178,6 @@ def to_channels_last(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             module.to(memory_format=torch.channels_last)
-
-
-def epoch_loader(
-    dataset: ExpressionDataset, batch_size: int, *, seed: int, epoch: int, workers: int
-) -> "DataLoader[Sample]":
-    """Batches of one epoch, in an order that depends on seed and epoch alone."""
-    order = np.random.default_rng([seed, 2, epoch]).permutation(len(dataset)).tolist()
-    return DataLoader(
-        dataset,
-        batch_size=batch_size,
-        sampler=order,
-        drop_last=True,
-        num_workers=workers,
-        pin_memory=torch.cuda.is_available(),
-        generator=torch.Generator().manual_seed(seed),
-    )
 
 
 def _place_in_line(params: Params, name: str) -> str:

@@ -10,7 +10,7 @@ from harness.config import Pretrained
 from harness.errors import HarnessError
 from harness.evaluation import evaluate_run
 from harness.training.checkpoint import build_network, checkpoint_file, load_checkpoint, save_checkpoint
-from harness.training.loop import epoch_loader, open_dataset, train
+from harness.training.loop import train
 
 
 @pytest.fixture
@@ -82,18 +82,6 @@ def test_training_lowers_the_loss(profile):
     train(params, "lavt-full-s0")
     loss = pd.read_csv(params.run_dir("lavt-full-s0") / "history.csv")["loss"]
     assert loss.iloc[-1] < 0.8 * loss.iloc[0]
-
-
-def test_order_of_an_epoch_depends_on_seed_and_epoch_alone(prepared):
-    def order(seed, epoch, workers=0):
-        loader = epoch_loader(open_dataset(prepared, "train"), 8, seed=seed, epoch=epoch, workers=workers)
-        return torch.cat([batch["index"] for batch in loader]).tolist()
-
-    assert len(order(0, 0)) == 24
-    assert len(set(order(0, 0))) == 24
-    assert order(0, 0) == order(0, 0) == order(0, 0, workers=2)
-    assert order(0, 0) != order(0, 1)
-    assert order(0, 0) != order(1, 0)
 
 
 def test_a_batch_that_the_recipe_cannot_group_is_refused(profile):
