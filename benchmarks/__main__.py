@@ -7,9 +7,9 @@ python -m benchmarks networks mafn   one network of it
 
 import sys
 
-from benchmarks import networks, statistics
+from benchmarks import loader, networks, statistics
 
-PARTS = {"networks": networks.run, "statistics": statistics.run}
+PARTS = {"loader": loader.run, "networks": networks.run, "statistics": statistics.run}
 
 
 def main(arguments: list[str]) -> None:
