@@ -1,9 +1,9 @@
 """Identical and nearly identical images: a perceptual hash, and the clusters that it makes.
 
 The hash is the signs of the lowest 16 x 16 frequencies, but the mean, of the discrete cosine transform of the image at
-64 x 64 in grey. Two images are near duplicates where at most `MOST_BITS` of the 255 signs differ. docs/verifying.md has
-the measurements behind that number: copies of an 800-pixel image differ in up to 13, the closest two of 17,402 different
-drawn ones in 51. Crops, turned and mirrored images are
+64 x 64 in grey. Two images are near duplicates where at most `MOST_BITS` of the 255 signs differ. docs/verifying.md
+has the measurements behind that number: copies of an 800-pixel image differ in up to 13, the closest two of 17,402
+different drawn ones in 51. Crops, turned and mirrored images are
 not recognised.
 """
 
