@@ -55,6 +55,7 @@ class Progress:
 
     def __exit__(self, *error: object) -> None:
         if self.live is not None:
+            self.live.live.transient = error[0] is not None and self.done == 0  # a bar that never began
             self.live.stop()
         elif error[0] is None:
             self._line(self.unit)
@@ -71,7 +72,8 @@ class Progress:
         """Count `units` that took no work, the part of a file that was there; negative: they are to be done again."""
         self.done += units
         self.skipped += units
-        self._restate()
+        if units:
+            self._restate()
 
     def expect(self, total: int | None) -> None:
         """Set the total, where it is not known from the start."""

@@ -164,18 +164,19 @@ def _told(name: str, root: Path, report: "FetchReport") -> str:
     from rich.filesize import decimal
 
     what = f"{report.files:,} files, {decimal(report.size)}"
+    downloaded = f" ({decimal(report.received)} downloaded)" if report.received else ""
     if report.outcome == "complete":
         return f"{name} is complete in {root}: {what}. Nothing to do; --repair compares every file with its checksum"
     if report.outcome == "fetched":
         return (
-            f"{name} is in {root}: {what}, from {report.sources[0]} ({decimal(report.received)} downloaded). "
+            f"{name} is in {root}: {what}, from {report.sources[0]}{downloaded}. "
             f"Checksums: {root / 'SHA256SUMS'}\nNext: harness data verify {root}"
         )
     lines = [f"{name} in {root}: {what}. Nothing was missing or damaged"]
     if report.repaired:
         lines = [
-            f"{name} in {root} is repaired: {len(report.repaired):,} of {what}, from {', '.join(report.sources)} "
-            f"({decimal(report.received)} downloaded)"
+            f"{name} in {root} is repaired: {len(report.repaired):,} of {what}, from {', '.join(report.sources)}"
+            f"{downloaded}"
         ]
     if report.unchanged:
         some = ", ".join(report.unchanged[:3]) + (", ..." if len(report.unchanged) > 3 else "")

@@ -113,6 +113,8 @@ def sha256_of(path: Path, progress: Progress | None = None) -> str:
 def sums_of(root: Path, names: Iterable[str]) -> dict[str, str]:
     """The SHA-256 of every file of `names` that is there under `root`."""
     present = [name for name in sorted(names) if (root / name).is_file()]
+    if not present:
+        return {}
     with Progress("check", sum((root / name).stat().st_size for name in present), "bytes") as progress:
         return {name: sha256_of(root / name, progress) for name in present}
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import requests
 from rich.filesize import decimal
-from urllib3.exceptions import NameResolutionError
+from urllib3.exceptions import IncompleteRead, NameResolutionError
 
 from harness import __version__
 from harness.data.fetch.disk import Say, SourceFailed, writing
@@ -239,5 +239,7 @@ def lost(name: str, url: str, error: requests.RequestException) -> Exception:
 
 def _innermost(error: BaseException) -> str:
     """The message of the system, without the libraries' wrapping."""
+    if isinstance(error, IncompleteRead):
+        return "it ended early"
     inner = [one for one in (getattr(error, "reason", None), *error.args) if isinstance(one, BaseException)]
     return _innermost(inner[0]) if inner else " ".join(str(error).split()) or type(error).__name__

@@ -150,7 +150,8 @@ def _bring_all(origin: Origin, offers: Sequence[Offer], staging: Staging, wanted
     expected = [expected_sum(offer, wanted) for offer in offers]
     known = [offer.size for offer in offers if offer.size is not None]
     size = sum(known) if len(known) == len(offers) else None
-    staging.say(f"{origin.label}: {len(offers):,} file(s){'' if size is None else f', {decimal(size)}'}")
+    if size is not None:
+        staging.say(f"{origin.label}: {len(offers):,} file{'s' if len(offers) > 1 else ''}, {decimal(size)}")
     if origin.local:
         quiet = Progress("read", size, "bytes")
         return [

@@ -196,7 +196,8 @@ class _Repair:
                 with damage_named(f"{offer.name}, member {member.name}"), archive.open(member) as stream:
                     self._put(origin, member, stream, needed)
             self.staging.say(
-                f"{offer.name}: {decimal(parts.fetched)} of {decimal(parts.size)} fetched for {len(members):,} file(s)"
+                f"{offer.name}: {decimal(parts.fetched)} of {decimal(parts.size)} fetched for {len(members):,} of its "
+                "files"
             )
             return True
         finally:
@@ -211,7 +212,8 @@ class _Repair:
         if expected and expected != found:
             self.other.append(name)
         elif path.is_file() and sha256_of(path) == found:
-            self.unchanged.append(name)
+            if name not in self.wanted.required:  # tables are suspects together where one cannot be read
+                self.unchanged.append(name)
             needed.discard(name)
         else:
             with atomic_write(path) as temporary:
@@ -223,10 +225,11 @@ class _Repair:
         staged.unlink()
 
     def finish(self) -> FetchReport:
-        """Check everything once more and write the checksums."""
+        """Check everything once more, unless nothing was changed since, and write the checksums."""
         root = self.staging.root
         names = self.wanted.files(root)
-        sums = sums_of(root, {*names, *(self.recorded or {})})
+        known = {} if self.repaired else self.recorded or {}
+        sums = {**known, **sums_of(root, {*names, *(self.recorded or {})} - set(known))}
         wrong = [name for name, expected in (self.recorded or {}).items() if sums.get(name) != expected]
         if lacking := sorted({*wrong, *self.wanted.lacking(root)}):
             raise HarnessError(f"{root}: {listed(lacking, 'damaged again')}; is the disk in order?")

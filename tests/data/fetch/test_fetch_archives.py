@@ -12,6 +12,7 @@ import pytest
 from packing import zipped
 
 from harness.data.fetch.archives import ArchiveDamaged, ArchiveRefused, Limits, open_archive, plan
+from harness.data.fetch.disk import pour
 from harness.data.refer import RRSISD
 from harness.errors import HarnessError
 
@@ -96,6 +97,13 @@ def test_links_and_devices_are_refused(tmp_path, fetching, case):
     with pytest.raises(HarnessError, match=r"set is refused: its member .* is (a link|no plain file)"):
         fetching(archive)
     assert not fetching.root.exists()
+
+
+def test_a_name_that_goes_on_after_its_end_is_refused(tmp_path):
+    content = zip_of(("1.jpg#.exe", b"x")).replace(b"1.jpg#", b"1.jpg\0")
+    (tmp_path / "set.zip").write_bytes(content)
+    with pytest.raises(ArchiveRefused, match=r"'1\.jpg.x00\.exe' has no name that a file can have"):
+        plan(open_archive(tmp_path / "set.zip", "set.zip"), RRSISD.place)
 
 
 def test_two_members_for_one_place_are_refused(tmp_path):
@@ -236,6 +244,16 @@ def test_a_tar_with_a_damaged_header_is_an_error(tmp_path, files):
     (tmp_path / "set.tar").write_bytes(content)
     with pytest.raises(ArchiveDamaged, match="the mark at its end is missing"):
         plan(open_archive(tmp_path / "set.tar", "set.tar"), RRSISD.place)
+
+
+def test_no_more_is_written_than_announced_and_nothing_over_another_file(tmp_path):
+    with pytest.raises(ValueError, match="holds more than the 5 bytes"):
+        pour(io.BytesIO(b"123456"), tmp_path / "a", 5)
+    assert (tmp_path / "a").stat().st_size <= 5
+    (tmp_path / "b").write_bytes(b"old")
+    with pytest.raises(HarnessError, match="File exists"):
+        pour(io.BytesIO(b"123456"), tmp_path / "b", 6)
+    assert (tmp_path / "b").read_bytes() == b"old"
 
 
 def test_what_is_named_zip_and_is_none_is_named(tmp_path, fetching):

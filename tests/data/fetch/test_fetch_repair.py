@@ -57,7 +57,7 @@ def test_only_the_damaged_members_are_read_from_a_zip_on_a_server(server, fetche
     untouched = [name for name in files if name not in names]
     assert all((fetched.root / name).stat().st_mtime_ns == times[name] for name in untouched)
     intact(fetched.root)
-    assert any("fetched for 3 file(s)" in line for line in fetched.lines)
+    assert any("fetched for 3 of its files" in line for line in fetched.lines)
     repairs = json.loads((fetched.root / ".fetch.json").read_text())["repairs"]
     assert [one["files"] for one in repairs] == [sorted(names)]
 
@@ -114,7 +114,7 @@ def test_a_table_that_cannot_be_read_is_damaged_without_a_record(server, fetched
     (fetched.root / "SHA256SUMS").unlink()
     (fetched.root / "rrsisd/refs(unc).p").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     report = fetched(f"{server.url}/set.zip", repair=True)
-    assert report.repaired == ("rrsisd/refs(unc).p",)
+    assert (report.repaired, report.unchanged) == (("rrsisd/refs(unc).p",), ())
     assert fetched.content() == files
 
 

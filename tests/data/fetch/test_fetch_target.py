@@ -76,6 +76,7 @@ def test_an_interrupt_says_that_the_download_is_kept(server, fetching, mirror):
 
 MOMENTS = {  # a function, and at which of its calls the process ends
     "the download is whole and not yet checked": ("harness.data.fetch.download", "publish", 1),
+    "it is being checked": ("pooch.core", "hash_matches", 1),
     "half of it is unpacked": ("harness.data.fetch.pieces", "pour", 20),
     "the checksums are written": ("harness.data.fetch.fetching", "write_json", 1),
     "the target is there, the downloads are not deleted": ("harness.data.fetch.staging:Staging", "clear", 1),
@@ -90,9 +91,9 @@ def test_killed_at_any_moment_the_next_call_goes_on(server, fetching, mirror, fi
 import os, pkgutil
 owner, calls = pkgutil.resolve_name({owner!r}), []
 original = owner.{name}
-def ending(*arguments):
+def ending(*arguments, **named):
     calls.append(1)
-    return os.kill(os.getpid(), 9) if len(calls) == {number} else original(*arguments)
+    return os.kill(os.getpid(), 9) if len(calls) == {number} else original(*arguments, **named)
 owner.{name} = ending
 main()
 """
@@ -175,6 +176,16 @@ def test_a_small_disk_is_noticed_before_it_is_full(small_disk, server, fetching,
     ):
         fetching(server.put("/set.zip", mirror))
     assert fetching.partial() == 0
+
+
+def test_what_an_archive_unpacks_to_is_asked_for(small_disk, fetching, tmp_path, files):
+    (tmp_path / "set.zip").write_bytes(zipped({**files, "images/rrsisd/JPEGImages/x.jpg": bytes(5_000_000)}))
+    fetching.root = small_disk / "target"
+    with pytest.raises(
+        HarnessError, match=r"0 bytes to download and 5\.0 MB unpacked are 5\.0 MB, 3\.1 MB are free"
+    ):
+        fetching(tmp_path / "set.zip")
+    assert not list(fetching.staging.glob("unpacked/*"))
 
 
 def test_a_disk_that_fills_up_meanwhile(small_disk, server, fetching, mirror):
