@@ -1,15 +1,21 @@
 """`make bench`: speed as ratios measured in one run, so that they mean the same on another machine.
 
-python -m benchmarks                 all of it, a good quarter of an hour on two cores
+python -m benchmarks                 all of it, half an hour and 15 GB of disk on two cores
 python -m benchmarks networks        one part
 python -m benchmarks networks mafn   one network of it
+python -m benchmarks rehearsal 1000  the data stages with 1,000 images in place of RRSIS-D's 17,402
 """
 
 import sys
 
-from benchmarks import loader, networks, statistics
+from benchmarks import loader, networks, rehearsal, statistics
 
-PARTS = {"loader": loader.run, "networks": networks.run, "statistics": statistics.run}
+PARTS = {
+    "loader": loader.run,
+    "networks": networks.run,
+    "statistics": statistics.run,
+    "rehearsal": rehearsal.run,
+}
 
 
 def main(arguments: list[str]) -> None:
