@@ -116,8 +116,8 @@ def _fetch_first(staging: Staging, origins: Sequence[Origin], wanted: Wanted) ->
 
 
 def _fetch_from(origin: Origin, staging: Staging, wanted: Wanted) -> FetchReport:
+    folder = staging.empty_unpacked()  # before space is asked for: an ended process may have left much in it
     brought = _bring_all(origin, origin.offers(wanted.place), staging, wanted)
-    folder = staging.empty_unpacked()
     with ExitStack() as stack:
         pieces = [open_piece(one, wanted, stack) for one in brought]
         total = sum(member.size for piece in pieces for member in piece.members)

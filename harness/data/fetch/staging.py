@@ -173,6 +173,7 @@ def staging_of(root: Path, say: Say, pause: float) -> Iterator[Staging]:
         pooch.get_logger().setLevel(logging.ERROR)  # it tells of every file
         yield Staging(root, folder, say, pause)
     finally:
+        shutil.rmtree(folder / "unpacked", ignore_errors=True)  # on a full disk it would be in the way
         with suppress(OSError):
             holder.unlink()
         lock.release()

@@ -62,8 +62,7 @@ class Fetching:
             place=RRSISD.place,
             required=RRSISD.tables,
             missing=missing_from(RRSISD),
-            say=self.lines.append,
-            **{"pause": 0.01, **options},
+            **{"say": self.lines.append, "pause": 0.01, **options},
         )
 
     @property

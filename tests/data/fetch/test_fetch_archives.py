@@ -70,12 +70,17 @@ def test_a_member_outside_the_target_is_refused(tmp_path, fetching, case, packer
         member = (name, b"x")
     archive = tmp_path / "set"
     archive.write_bytes(packer((f"{IMAGE}/1.jpg", b"y"), member))
+    written = []
+
+    def say(line: str) -> None:
+        if "is refused" in line:
+            assert (fetching.staging / "unpacked").is_dir()
+            written.append(list(fetching.staging.glob("unpacked/**/*.jpg")))
+
     with pytest.raises(HarnessError, match=rf"set is refused: its member .* {words}"):
-        fetching(archive)
+        fetching(archive, say=say)
+    assert written == [[]]  # the good member neither
     assert not fetching.root.exists()
-    assert not list(
-        fetching.staging.glob("unpacked/**/*.jpg")
-    )  # nothing was written, the good member neither
     assert not list(tmp_path.rglob("evil*"))
 
 

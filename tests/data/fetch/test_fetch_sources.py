@@ -187,6 +187,13 @@ def test_when_all_sources_fail_one_error_lists_them(server, fetching, tmp_path):
     assert not fetching.root.exists()
 
 
+def test_nothing_unpacked_is_left_when_all_sources_fail(server, fetching, files):
+    part = {name: one for name, one in files.items() if "00003.jpg" not in name}
+    with pytest.raises(HarnessError, match="is not complete: 1 file is missing"):
+        fetching(server.put("/part.zip", zipped(part)))
+    assert sorted(path.name for path in fetching.staging.iterdir()) == ["downloads", "lock"]
+
+
 def test_no_source_at_all(fetching):
     with pytest.raises(HarnessError, match=r"there is no source; list some as data\.sources"):
         fetching()
