@@ -5,6 +5,8 @@ from pathlib import Path
 import rich_click as click
 
 from harness.commands import params_option
+from harness.commands.fetch import bring
+from harness.commands.fetch import command as fetch
 from harness.commands.verify import command as verify
 
 
@@ -36,19 +38,24 @@ def synth(refs: int, size: int, seed: int, workers: int, out: Path) -> None:
 @command.command()
 @params_option
 def source(params_path: Path) -> None:
-    """Write down what is under data.root, drawing it first if params.yaml says so."""
+    """Write down what is under data.root; draw or fetch it first if params.yaml says so and it is missing."""
     from harness.config import load_params
-    from harness.data.source import record_source
+    from harness.data.source import find_format, record_source
 
     params = load_params(params_path)
-    if params.data.synthetic is not None:
-        wanted = params.data.synthetic
-        draw(wanted.refs, wanted.size, wanted.seed, wanted.workers, params.data.root, replace=True)
+    data = params.data
+    if data.synthetic is not None:
+        wanted = data.synthetic
+        draw(wanted.refs, wanted.size, wanted.seed, wanted.workers, data.root, replace=True)
+    elif data.sources and not (data.root.is_dir() and any(data.root.iterdir())):
+        layout = find_format(data.reader)
+        bring(data.dataset, data.root, data.sources, layout, reader=data.reader, sha256=data.sha256)
     recorded = record_source(params)
     counts = ", ".join(f"{split} {count:,}" for split, count in recorded["expressions"].items())
-    click.echo(f"{params.data.dataset} in {params.data.root}: {counts} expressions")
+    click.echo(f"{data.dataset} in {data.root}: {counts} expressions")
 
 
+command.add_command(fetch, "fetch")
 command.add_command(verify, "verify")
 
 

@@ -1,7 +1,7 @@
 """`harness data fetch`: bring a data set from its sources, or repair one."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,33 +50,49 @@ def command(
 
     The data root appears when it is complete and checked. A stopped download goes on with the same command.
     """
-    from harness.data.fetch import fetch
-    from harness.registry import DATASETS
+    from harness.data.source import find_format
 
     data = _data_section(name, params_path, optional=bool(places) and root is not None)
     if data is not None and data.synthetic is not None and not places:
         raise HarnessError(f"{name} is drawn, not fetched: `dvc repro` or `harness data synth` does it")
     reader = name if data is None else data.reader
-    layout: DatasetFormat = DATASETS.load(reader)
-    if layout.place is None:
-        raise HarnessError(f"the layout {reader!r} cannot be fetched: it does not tell where files belong")
     target = root or (data.root if data is not None else None)
     if target is None:
         raise HarnessError(f"no folder to fetch {name} to: name one with --to")
+    sources = [source_at(place) for place in places] or (data.sources if data is not None else ())
+    sha256 = data.sha256 if data is not None else {}
+    bring(name, target, sources, find_format(reader), reader=reader, sha256=sha256, repair=repair)
+
+
+def bring(
+    name: str,
+    root: Path,
+    sources: "Sequence[Source]",
+    layout: "DatasetFormat",
+    *,
+    reader: str,
+    sha256: Mapping[str, str],
+    repair: bool = False,
+) -> None:
+    """Fetch a data set of a layout to its root, and say what was done."""
+    from harness.data.fetch import fetch
+
+    if layout.place is None:
+        raise HarnessError(f"the layout {reader!r} cannot be fetched: it does not tell where files belong")
     try:
         report = fetch(
-            target,
-            [source_at(place) for place in places] or (data.sources if data is not None else ()),
+            root,
+            sources,
             place=layout.place,
             required=layout.tables,
             missing=missing_from(layout),
-            sha256=data.sha256 if data is not None else {},
+            sha256=sha256,
             repair=repair,
         )
     except KeyboardInterrupt:
         click.echo("\nStopped. What was downloaded is kept; the same command goes on with it.", err=True)
         raise
-    click.echo(_told(name, target, report))
+    click.echo(_told(name, root, report))
 
 
 def source_at(place: str) -> "Source":

@@ -191,6 +191,12 @@ def test_a_changed_data_root_is_noticed(profile):
     assert not profile.split_file("train").exists()
 
 
+def test_hidden_files_are_no_part_of_the_data(profile):
+    record_source(profile)
+    (profile.data.root / ".fetch.json").write_text("{}")
+    prepare(profile)
+
+
 def test_a_split_without_expressions_is_refused(profile, monkeypatch):
     monkeypatch.setattr(
         "harness.data.source.read_expressions",
