@@ -42,8 +42,8 @@ class Origin(Protocol):
     def address(self, offer: Offer) -> str:
         """What is asked for: the address in the record has no password."""
 
-    def download(self, offer: Offer, **rest: Any) -> "Download":
-        """What downloads the file; `rest` are the arguments of `ResumableDownload`."""
+    def download(self, offer: Offer, **rest: Any) -> "Download | None":
+        """What downloads the file, None where it is here; `rest` are the arguments of `ResumableDownload`."""
 
     def in_parts(self, offer: Offer) -> RangeFile | None:
         """The file for reading in parts; None where that is not possible."""
@@ -118,9 +118,9 @@ class Local:
         """See `Origin`."""
         return offer.address
 
-    def download(self, offer: Offer, **rest: Any) -> Download:
-        """Not called."""
-        raise NotImplementedError("a file that is here is not downloaded")
+    def download(self, offer: Offer, **rest: Any) -> Download | None:
+        """None: it is here."""
+        return None
 
     def in_parts(self, offer: Offer) -> RangeFile | None:
         """None: it is here."""

@@ -88,30 +88,30 @@ class Staging:
             origin: where it comes from.
             offer: the file.
             expected: its SHA-256; "" where nobody knows it.
-            progress: counts the bytes; its total is set here where it is not known.
+            progress: counts the bytes; its total grows here where the sizes were not known before.
             unpacked: bytes that the data set will take beside the download; 0: not known, as many as the file has.
 
         Raises:
             SourceFailed: the file does not come, or is another one.
         """
-        if origin.local:
-            path = Path(offer.address)
-            found = sha256_of(path) if expected else ""
-            if found != expected:
-                raise SourceFailed(f"{offer.name} has the SHA-256 {found}, not {expected} as expected")
-            return Brought(offer, path, found, 0, local=True)
         target = self.downloaded(origin, offer)
         partial = target.with_name(f"{target.name}.part")
-        counted, total_known = progress.done, progress.total is not None
+        counted = progress.done
 
         def on_size(size: int | None, here: int) -> None:
-            if not total_known and size is not None:
-                progress.expect(counted + size)
+            if size is not None:
+                progress.expect(max(counted + size, progress.total or 0))
             require_space(self.root, download=(size or 0) - here, unpacked=unpacked or size or 0)
 
         download = origin.download(
             offer, partial=partial, progress=progress, on_size=on_size, say=self.say, pause=self.pause
         )
+        if download is None:
+            path = Path(offer.address)
+            found = sha256_of(path) if expected else ""
+            if found != expected:
+                raise SourceFailed(f"{offer.name} has the SHA-256 {found}, not {expected} as expected")
+            return Brought(offer, path, found, 0, local=True)
         try:
             with writing(target, KEPT):
                 pooch.retrieve(

@@ -96,12 +96,15 @@ def asked_for(drive, identity: str) -> list:
     return [one for one in drive.log if identity in one.path and "folderview" not in one.path]
 
 
-def test_a_folder_of_drive(shared, fetching, files):
+def test_a_folder_of_drive(shared, fetching, files, capsys):
     report = fetching(Source(google_drive=FOLDER))
     assert fetching.content() == files
     assert report.sources == (f"Google Drive folder {FOLDER}",)
     assert len(asked_for(shared, ZIP)) == 2  # the page that asks, the file
     assert not asked_for(shared, PAPER)
+    assert (
+        "download  3.0 MB  " in capsys.readouterr().err
+    )  # of all files, although their sizes come one by one
 
 
 def test_a_dropped_download_from_drive_goes_on(shared, fetching, files):
