@@ -15,13 +15,7 @@ from packing import zipped
 
 from harness.errors import HarnessError
 
-LAUNCH = """
-from harness.cli import main
-from harness.commands.data import command as data
-from harness.commands.fetch import command as fetch
-data.add_command(fetch)
-"""
-HARNESS = [sys.executable, "-c", f"{LAUNCH}main()", "data", "fetch", "rrsis-d"]
+HARNESS = [Path(sys.executable).with_name("harness"), "data", "fetch", "rrsis-d"]
 
 
 def start(*arguments: str | Path, limit: int | None = None, cwd: Path | None = None) -> subprocess.Popen:
@@ -87,8 +81,9 @@ MOMENTS = {  # a function, and at which of its calls the process ends
 def test_killed_at_any_moment_the_next_call_goes_on(server, fetching, mirror, files, moment):
     owner, name, number = MOMENTS[moment]
     url = server.put("/set.zip", mirror)
-    code = f"""{LAUNCH}
+    code = f"""
 import os, pkgutil
+from harness.cli import main
 owner, calls = pkgutil.resolve_name({owner!r}), []
 original = owner.{name}
 def ending(*arguments, **named):
@@ -97,7 +92,7 @@ def ending(*arguments, **named):
 owner.{name} = ending
 main()
 """
-    command = [sys.executable, "-c", code, *HARNESS[3:], "--from", url, "--to", fetching.root]
+    command = [sys.executable, "-c", code, *HARNESS[1:], "--from", url, "--to", fetching.root]
     assert subprocess.run(command).returncode == -signal.SIGKILL
     assert fetching.root.exists() == ("target is there" in moment)
     asked = len(server.log)
