@@ -138,7 +138,7 @@ class ResumableDownload:
         except LOST as error:
             raise lost(self.name, url, error) from error
         except requests.RequestException as error:
-            raise SourceFailed(f"{self.name}: {_innermost(error)}") from error
+            raise SourceFailed(f"{self.name}: {innermost(error)}") from error
 
     def _receive(self, url: str, response: requests.Response, here: int, state: dict[str, Any]) -> None:
         if response.status_code == 416 and here:  # the file is shorter now than what we have of it
@@ -231,15 +231,18 @@ def lost(name: str, url: str, error: requests.RequestException) -> Exception:
     if isinstance(reason, NameResolutionError):
         return SourceFailed(f"{name}: the name {host} cannot be resolved; is there a network?")
     if isinstance(error, (requests.exceptions.SSLError, requests.exceptions.ProxyError)):
-        return SourceFailed(f"{name}: {_innermost(error)}")
+        return SourceFailed(f"{name}: {innermost(error)}")
     if isinstance(error, requests.Timeout):
         return TryAgain(f"{name}: {host} did not answer in time")
-    return TryAgain(f"{name}: the connection to {host} was lost ({_innermost(error)})")
+    return TryAgain(f"{name}: the connection to {host} was lost ({innermost(error)})")
 
 
-def _innermost(error: BaseException) -> str:
+def innermost(error: BaseException) -> str:
     """The message of the system, without the libraries' wrapping."""
     if isinstance(error, IncompleteRead):
         return "it ended early"
     inner = [one for one in (getattr(error, "reason", None), *error.args) if isinstance(one, BaseException)]
-    return _innermost(inner[0]) if inner else " ".join(str(error).split()) or type(error).__name__
+    if inner:
+        return innermost(inner[0])
+    text = re.sub(r"^\w*Connection\w*\(.*?\): ", "", " ".join(str(error).split()))
+    return text or type(error).__name__

@@ -10,7 +10,7 @@ import requests
 from rich.filesize import decimal
 
 from harness.data.fetch.disk import Say, SourceFailed, writing
-from harness.data.fetch.download import KEPT, TIMEOUT, publish
+from harness.data.fetch.download import KEPT, TIMEOUT, innermost, publish
 from harness.errors import HarnessError
 from harness.files import read_json, write_json
 from harness.progress import Progress
@@ -178,4 +178,6 @@ def _page_text(identity: str) -> str:
 
 
 def _first_line(error: Exception) -> str:
+    if isinstance(error, requests.RequestException) and error.args:
+        return innermost(error)
     return str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__

@@ -175,6 +175,14 @@ def test_a_folder_that_is_not_there_is_named(shared, fetching):
         fetching(Source(google_drive="1None---ggggggggggggggggggggggggg"))
 
 
+def test_drive_without_a_network_is_one_short_line(fetching, monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with pytest.raises(HarnessError, match=r"cannot be listed: .*Connection refused") as caught:
+        fetching(Source(google_drive=FOLDER))
+    assert "HTTPSConnectionPool" not in str(caught.value)
+
+
 def test_a_wrong_checksum_of_drive_is_an_error(shared, fetching):
     with pytest.raises(HarnessError, match=r"images\.zip has the SHA-256 .*; the download is deleted"):
         fetching(Source(google_drive=FOLDER), sha256={"images.zip": "00" * 32})
