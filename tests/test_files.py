@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import HarnessError
-from harness.files import atomic_write, read_json, write_json
+from harness.files import atomic_write, read_json, replace_together, write_json
 
 
 def write_half(path):
@@ -67,3 +67,38 @@ def test_json_round_trip_and_its_errors(tmp_path):
         read_json(path, "make")
     with pytest.raises(HarnessError, match="does not exist"):
         read_json(tmp_path / "b.json", "make")
+
+
+def test_files_that_belong_together_are_replaced_together(tmp_path):
+    paths = [tmp_path / "a", tmp_path / "b"]
+    for path in paths:
+        path.write_text("old")
+    (tmp_path / ".a.4711.tmp").write_text("left by a killed process")
+    with pytest.raises(RuntimeError), replace_together(paths) as temporary:
+        temporary[0].write_text("new")
+        raise RuntimeError
+    assert [path.read_text() for path in paths] == ["old", "old"]
+    with replace_together(paths) as temporary:
+        for path in temporary:
+            path.write_text("new")
+    assert [path.read_text() for path in paths] == ["new", "new"]
+    assert sorted(tmp_path.iterdir()) == paths
+
+
+def test_a_break_between_the_renames_never_leaves_old_beside_new(tmp_path, monkeypatch):
+    paths = [tmp_path / name for name in "abc"]
+    for path in paths:
+        path.write_text("old")
+    rename = Path.replace
+
+    def breaking(self, target):
+        if target == paths[1]:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", breaking)
+    with pytest.raises(KeyboardInterrupt), replace_together(paths) as temporary:
+        for path in temporary:
+            path.write_text("new")
+    assert {path.read_text() for path in paths if path.exists()} <= {"new"}
+    assert not all(path.exists() for path in paths)
