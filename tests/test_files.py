@@ -69,18 +69,23 @@ def test_json_round_trip_and_its_errors(tmp_path):
         read_json(tmp_path / "b.json", "make")
 
 
+def write_together(paths, broken=False):
+    with replace_together(paths) as temporary:
+        for path in temporary:
+            path.write_text("new")
+        if broken:
+            raise RuntimeError
+
+
 def test_files_that_belong_together_are_replaced_together(tmp_path):
     paths = [tmp_path / "a", tmp_path / "b"]
     for path in paths:
         path.write_text("old")
     (tmp_path / ".a.4711.tmp").write_text("left by a killed process")
-    with pytest.raises(RuntimeError), replace_together(paths) as temporary:
-        temporary[0].write_text("new")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        write_together(paths, broken=True)
     assert [path.read_text() for path in paths] == ["old", "old"]
-    with replace_together(paths) as temporary:
-        for path in temporary:
-            path.write_text("new")
+    write_together(paths)
     assert [path.read_text() for path in paths] == ["new", "new"]
     assert sorted(tmp_path.iterdir()) == paths
 
@@ -97,8 +102,7 @@ def test_a_break_between_the_renames_never_leaves_old_beside_new(tmp_path, monke
         return rename(self, target)
 
     monkeypatch.setattr(Path, "replace", breaking)
-    with pytest.raises(KeyboardInterrupt), replace_together(paths) as temporary:
-        for path in temporary:
-            path.write_text("new")
+    with pytest.raises(KeyboardInterrupt):
+        write_together(paths)
     assert {path.read_text() for path in paths if path.exists()} <= {"new"}
     assert not all(path.exists() for path in paths)
