@@ -23,10 +23,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from harness.config import Params, Synthetic, load_params
 from harness.data.dataset import IMAGENET_MEAN, IMAGENET_STD, ExpressionDataset, open_dataset
+from harness.data.drawing.synthetic import write_dataset
 from harness.data.loader import batches
 from harness.data.prepare import prepare
 from harness.data.source import record_source
-from harness.data.synthetic import write_dataset
 
 REFS, NATIVE, SIDE = 64, 800, 480
 BATCH, BATCHES, WARM_UP = 8, 44, 4

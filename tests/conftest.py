@@ -5,9 +5,9 @@ import torch
 from toy import toy_params
 
 from harness.config import Params
+from harness.data.drawing.synthetic import write_dataset
 from harness.data.prepare import prepare
 from harness.data.source import record_source
-from harness.data.synthetic import write_dataset
 
 
 @pytest.fixture(scope="session")

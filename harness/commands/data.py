@@ -61,7 +61,7 @@ command.add_command(verify, "verify")
 
 def draw(refs: int, size: int, seed: int, workers: int, out: Path, *, replace: bool = False) -> None:
     """Draw MiniRRSIS with a progress display."""
-    from harness.data.synthetic import write_dataset
+    from harness.data.drawing.synthetic import write_dataset
     from harness.progress import Progress
 
     with Progress("draw", refs, "images") as progress:

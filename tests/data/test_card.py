@@ -19,16 +19,15 @@ from pycocotools import mask as coco_mask
 
 from harness.config import SPLITS
 from harness.data import Finding
-from harness.data import card_numbers as numbers
-from harness.data.card import write_card
-from harness.data.card_figures import length_histogram, position_maps
-from harness.data.card_wording import percent, share_text, splits_text, verdict
+from harness.data.card import numbers, write_card
+from harness.data.card.figures import length_histogram, position_maps
+from harness.data.card.wording import percent, share_text, splits_text, verdict
+from harness.data.drawing.synthetic import write_dataset
 from harness.data.duplicates import find_clusters
 from harness.data.findings import KINDS
 from harness.data.inspection import Inspection, MaskFacts
 from harness.data.refer import IMAGES, INSTANCES, REFS
 from harness.data.source import find_format
-from harness.data.synthetic import write_dataset
 from harness.data.verify import Known, Manifest, verify
 from harness.errors import HarnessError
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
+from harness.data.drawing.synthetic import make_scene
 from harness.data.duplicates import MOST_BITS, find_clusters, perceptual_hash
-from harness.data.synthetic import make_scene
 
 
 @pytest.fixture(scope="module")

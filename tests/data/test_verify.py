@@ -12,9 +12,9 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from harness.cli import cli
+from harness.data.drawing.synthetic import CATEGORIES
 from harness.data.findings import KINDS
 from harness.data.refer import IMAGES, INSTANCES, REFS
-from harness.data.synthetic import CATEGORIES
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from serving import serving
 
 from harness.commands.fetch import missing_from
 from harness.config import Source
+from harness.data.drawing.synthetic import write_dataset
 from harness.data.fetch import FetchReport, fetch
 from harness.data.refer import RRSISD
-from harness.data.synthetic import write_dataset
 
 
 @pytest.fixture(scope="session")

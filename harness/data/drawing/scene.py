@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from harness.data.ground import Band, Box, paint_ground
-from harness.data.layout import Placed, Plan
-from harness.data.shapes import COLOUR_JITTER, PALETTE, SHAPES, Part, jittered
+from harness.data.drawing.ground import Band, Box, paint_ground
+from harness.data.drawing.layout import Placed, Plan
+from harness.data.drawing.shapes import COLOUR_JITTER, PALETTE, SHAPES, Part, jittered
 
 NOISE = (2.0, 7.0)
 """Range of the sensor noise's standard deviation, in grey levels."""

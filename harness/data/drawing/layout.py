@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.data.ground import Band, Box, Ground, apart
-from harness.data.shapes import SHAPES
+from harness.data.drawing.ground import Band, Box, Ground, apart
+from harness.data.drawing.shapes import SHAPES
 
 # How hard the set is: the constants to turn.
 OBJECTS: tuple[tuple[int, float], ...] = ((3, 0.48), (4, 0.34), (5, 0.18))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.data.scene import Thing
+from harness.data.drawing.scene import Thing
 
 # Margins, in shares of the image side or as ratios of areas: what is True on one side of them, False on the other.
 LEFT_CLEAR, LEFT_NEVER = 0.36, 0.52  # x of "on the left"; mirrored for the other sides

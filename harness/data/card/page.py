@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from harness.config import SPLITS
-from harness.data import card_numbers as numbers
-from harness.data import card_wording as wording
-from harness.data.card_examples import MOST, Examples
+from harness.data.card import numbers, wording
+from harness.data.card.examples import MOST, Examples
 from harness.data.findings import KINDS
 from harness.data.verify import Verification
 from harness.files import atomic_write
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 TEMPLATES = Path(__file__).with_name("templates")
-STYLESHEET = Path(__file__).parents[1] / "report" / "assets" / "report.css"
+STYLESHEET = Path(__file__).parents[2] / "report" / "assets" / "report.css"
 CONTENTS = (
     ("summary", "What is there"),
     ("defects", "Findings"),
@@ -140,7 +139,7 @@ def _sizes(table: pd.DataFrame, verification: Verification) -> dict[str, Any]:
     rows = numbers.size_summaries(table)
     content: dict[str, Any] = {"sizes": rows, "size_caption": wording.size_caption(rows)}
     if rows:
-        from harness.data.card_figures import size_histograms
+        from harness.data.card.figures import size_histograms
 
         visible = table[table["area"] > 0]
         content["size_figures"] = list(size_histograms(visible, _there(visible)))
@@ -155,7 +154,7 @@ def _sentences(table: pd.DataFrame, verification: Verification) -> dict[str, Any
         "sentence_caption": wording.sentence_caption(rows, verification),
     }
     if rows:
-        from harness.data.card_figures import length_histogram
+        from harness.data.card.figures import length_histogram
 
         content["length_figure"] = length_histogram(table["tokens"].to_numpy(), verification.max_tokens)
         content["words"] = numbers.count_words(table["sentence"], MOST_WORDS)
@@ -169,7 +168,7 @@ def _positions(table: pd.DataFrame) -> dict[str, Any]:
         "position_caption": wording.position_caption(numbers.ninths(placed)),
     }
     if len(placed):
-        from harness.data.card_figures import LEVELS, position_maps
+        from harness.data.card.figures import LEVELS, position_maps
 
         content["maps"] = list(position_maps(placed, _there(placed)))
         content["levels"] = LEVELS

@@ -26,9 +26,9 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from harness.data.expressions import Expression, describe
-from harness.data.layout import plan_scene
-from harness.data.scene import Scene, draw_scene
+from harness.data.drawing.expressions import Expression, describe
+from harness.data.drawing.layout import plan_scene
+from harness.data.drawing.scene import Scene, draw_scene
 from harness.data.workers import cores, ordered_map
 from harness.errors import HarnessError
 from harness.files import read_json

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageOps
 
-from harness.data.shapes import RGB, jittered, shade
+from harness.data.drawing.shapes import RGB, jittered, shade
 
 # Dark and light end of each ground's texture.
 GROUND_COLOURS: dict[str, tuple[RGB, RGB]] = {

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from harness.config import SPLITS
-from harness.data.card_numbers import CategoryCount, Leakage, SentenceSummary, SizeSummary
+from harness.data.card.numbers import CategoryCount, Leakage, SentenceSummary, SizeSummary
 from harness.data.findings import KINDS
 from harness.data.verify import Verification
 from harness.report.wording import count, listing, number
@@ -144,7 +144,7 @@ def position_caption(ninths: np.ndarray) -> str:
     """How many masks are in the middle.
 
     Args:
-        ninths: `harness.data.card_numbers.ninths` of all masks.
+        ninths: `harness.data.card.numbers.ninths` of all masks.
     """
     if not ninths.any():
         return "No mask with a pixel could be decoded."
@@ -159,7 +159,7 @@ def image_caption(images: int, clusters: list[tuple[int, int]]) -> str:
 
     Args:
         images: files.
-        clusters: `harness.data.card_numbers.cluster_sizes`.
+        clusters: `harness.data.card.numbers.cluster_sizes`.
     """
     alike, number_of_clusters = sum(size * here for size, here in clusters), sum(here for _, here in clusters)
     what = (

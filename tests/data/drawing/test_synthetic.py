@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from harness.data.synthetic import CATEGORIES, make_scene, splits, write_dataset
+from harness.data.drawing.synthetic import CATEGORIES, make_scene, splits, write_dataset
 from harness.errors import HarnessError
 
 REFS, SIZE, SEED = 40, 64, 5

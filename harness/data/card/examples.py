@@ -12,7 +12,7 @@ from pycocotools import mask as coco_mask
 
 from harness.config import SPLITS
 from harness.data import Finding, Rle
-from harness.data.card_wording import share_text
+from harness.data.card.wording import share_text
 from harness.data.findings import decoded_images, relative
 from harness.data.inspection import decode_image
 from harness.data.verify import Verification

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.data.predicates import Description, Predicate, holds, singles_out
-from harness.data.scene import Thing
-from harness.data.shapes import SHAPES
+from harness.data.drawing.predicates import Description, Predicate, holds, singles_out
+from harness.data.drawing.scene import Thing
+from harness.data.drawing.shapes import SHAPES
 
 LONG_SHARE = 0.015
 """Sentences of more than twenty words, which a cut at twenty tokens shortens; RRSIS-D has a few, too."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from harness.data.card_wording import share_text
+from harness.data.card.wording import share_text
 from harness.report.figures import ACCENT, INK, PAPER, RULE, canvas, inline
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def size_histograms(table: pd.DataFrame, splits: list[str]) -> Iterator[tuple[st
     """Yield each split's name and the distribution of its masks' shares of the image, on common axes.
 
     Args:
-        table: `harness.data.card_numbers.expression_table` of masks that have a pixel.
+        table: `harness.data.card.numbers.expression_table` of masks that have a pixel.
         splits: that have any.
     """
     first = math.floor(math.log10(table["share"].min()))

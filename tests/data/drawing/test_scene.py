@@ -4,11 +4,11 @@ import math
 import numpy as np
 import pytest
 
-from harness.data.ground import Band, Box, apart
-from harness.data.layout import GAP, Plan, plan_scene
-from harness.data.scene import Scene, draw_scene
-from harness.data.shapes import PALETTE, SHAPES
-from harness.data.synthetic import CATEGORIES, make_scene
+from harness.data.drawing.ground import Band, Box, apart
+from harness.data.drawing.layout import GAP, Plan, plan_scene
+from harness.data.drawing.scene import Scene, draw_scene
+from harness.data.drawing.shapes import PALETTE, SHAPES
+from harness.data.drawing.synthetic import CATEGORIES, make_scene
 
 SCENES = 250
 

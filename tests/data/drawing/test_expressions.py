@@ -8,11 +8,11 @@ import re
 import numpy as np
 import pytest
 
-from harness.data.expressions import describe
-from harness.data.predicates import Predicate, holds, singles_out
-from harness.data.scene import Thing
-from harness.data.shapes import SHAPES
-from harness.data.synthetic import make_scene
+from harness.data.drawing.expressions import describe
+from harness.data.drawing.predicates import Predicate, holds, singles_out
+from harness.data.drawing.scene import Thing
+from harness.data.drawing.shapes import SHAPES
+from harness.data.drawing.synthetic import make_scene
 
 SENTENCES = 400
 COLOURS = ("white", "gray", "black", "red", "orange", "yellow", "green", "blue", "brown")
