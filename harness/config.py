@@ -5,7 +5,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from harness.errors import HarnessError, suggestion
 
@@ -18,6 +26,7 @@ Defect = Literal[
     "missing_annotation", "unknown_category", "long_sentence",
 ]  # fmt: skip
 Positive = Annotated[int, Field(gt=0)]
+UserPath = Annotated[Path, AfterValidator(Path.expanduser)]  # ~ is the home folder
 
 
 class Section(BaseModel):
@@ -30,7 +39,7 @@ class Synthetic(Section):
     """The drawn data set (`harness data synth`)."""
 
     refs: Annotated[int, Field(ge=10)]
-    size: Annotated[int, Field(ge=32)]  # pixels a side
+    size: Annotated[int, Field(ge=48)]  # pixels a side
     seed: Annotated[int, Field(ge=0)] = 0
     workers: Annotated[int, Field(ge=0)] = 0  # 0: as many as there are cores
 
@@ -38,7 +47,7 @@ class Synthetic(Section):
 class Source(Section):
     """A place to fetch a data set from: exactly one of these."""
 
-    path: Path | None = None  # a folder or an archive on this machine
+    path: UserPath | None = None  # a folder or an archive on this machine
     url: str | None = None  # of one archive or file
     huggingface: str | None = None  # repository of a data set, owner/name
     google_drive: str | None = None  # id of a folder
@@ -55,12 +64,18 @@ class Data(Section):
 
     dataset: str
     reader: str = "rrsis-d"
-    root: Path
+    root: UserPath
     synthetic: Synthetic | None = None
     sources: tuple[Source, ...] = ()  # fetched from where `root` is missing; tried in this order
     sha256: dict[str, str] = {}  # of files to fetch, where known
     drop: tuple[Defect, ...] = ()  # defects whose expressions are left out; the others stay, as released
     workers: Annotated[int, Field(ge=0)] = 0  # processes that read images; 0: as many as there are cores
+
+    @model_validator(mode="after")
+    def _drawn_or_fetched(self) -> "Data":
+        if self.synthetic is not None and self.sources:
+            raise ValueError("the set is either drawn (synthetic) or fetched (sources); remove one of them")
+        return self
 
 
 class Text(Section):
@@ -260,6 +275,12 @@ def load_params(path: Path | str = "params.yaml") -> Params:
         raise HarnessError(f"{path} is not valid:\n" + "\n".join(_complaints(error))) from None
 
 
+EXPECTED = {  # in the terms of YAML
+    "tuple_type": "expected a list, [first, second]",
+    "model_type": "expected a mapping, {key: value}",
+}
+
+
 def _complaints(error: ValidationError) -> list[str]:
     lines = []
     for problem in error.errors():
@@ -271,7 +292,7 @@ def _complaints(error: ValidationError) -> list[str]:
         elif problem["type"] == "missing":
             lines.append(f"  {where}: missing")
         else:
-            message = problem["msg"].removeprefix("Value error, ")
+            message = EXPECTED.get(problem["type"], problem["msg"].removeprefix("Value error, "))
             given = "" if isinstance(problem["input"], dict) else f" (given: {problem['input']!r})"
             lines.append(f"  {where + ': ' if where else ''}{message}{given}")
     return lines

@@ -41,6 +41,22 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
             temporary.unlink()
 
 
+def require_writable(path: Path | str) -> None:
+    """Find out that a file cannot be written before the work that it is to hold, not after.
+
+    Raises:
+        HarnessError: as `atomic_write`.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with _named(path, UNWRITABLE):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+        temporary.unlink()
+
+
 @contextmanager
 def replace_together(paths: Sequence[Path]) -> Iterator[list[Path]]:
     """Yield temporary paths for files that belong together; rename all when the block ends without an error.

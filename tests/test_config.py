@@ -103,3 +103,23 @@ def test_only_kinds_of_defect_can_be_dropped(tmp_path):
     data = yaml.safe_load((PROJECT / "params.yaml").read_text())["data"]
     assert "data.drop.0" in (message := broken(tmp_path, data=data | {"drop": ["empty_masks"]}))
     assert "'empty_masks'" in message
+
+
+def test_lists_and_mappings_are_named_as_in_yaml(tmp_path):
+    data = yaml.safe_load((PROJECT / "params.yaml").read_text())["data"]
+    assert "data.drop: expected a list" in broken(tmp_path, data=data | {"drop": "empty_mask"})
+    assert "data.sources.0: expected a mapping" in broken(tmp_path, data=data | {"sources": ["http://a"]})
+
+
+def test_a_set_is_drawn_or_fetched(tmp_path):
+    data = yaml.safe_load((PROJECT / "params.yaml").read_text())["data"]
+    assert "either drawn (synthetic) or fetched" in broken(
+        tmp_path, data=data | {"sources": [{"url": "http://a"}]}
+    )
+
+
+def test_the_home_folder_has_a_short_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    params = toy_params(tmp_path, data={"dataset": "mine", "root": "~/set", "sources": [{"path": "~/x.zip"}]})
+    assert str(params.data.root) == "/home/somebody/set"
+    assert str(params.data.sources[0].path) == "/home/somebody/x.zip"

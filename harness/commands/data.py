@@ -1,5 +1,6 @@
 """`harness data`: fetch a data set, verify it, draw one, or take stock of one."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import rich_click as click
@@ -20,7 +21,7 @@ def command() -> None:
     "--refs", type=click.IntRange(10), default=2000, show_default=True, help="Expressions, one an image."
 )
 @click.option(
-    "--size", type=click.IntRange(32), default=96, show_default=True, help="Side of an image in pixels."
+    "--size", type=click.IntRange(48), default=96, show_default=True, help="Side of an image in pixels."
 )
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed, other images."
@@ -32,7 +33,9 @@ def synth(refs: int, size: int, seed: int, workers: int, out: Path) -> None:
 
     The same numbers give the same bytes, with any number of workers.
     """
-    draw(refs, size, seed, workers, out)
+    drawn = draw(refs, size, seed, workers, out)
+    click.echo(f"{out} holds {refs:,} images" + ("" if drawn else ", as before: nothing was drawn"))
+    click.echo(f"Next: harness data verify {out} --expect none")
 
 
 @command.command()
@@ -59,18 +62,19 @@ command.add_command(fetch, "fetch")
 command.add_command(verify, "verify")
 
 
-def draw(refs: int, size: int, seed: int, workers: int, out: Path, *, replace: bool = False) -> None:
-    """Draw MiniRRSIS with a progress display."""
+def draw(refs: int, size: int, seed: int, workers: int, out: Path, *, replace: bool = False) -> bool:
+    """Draw MiniRRSIS with a progress display; False when it was there."""
     from harness.data.drawing.synthetic import write_dataset
     from harness.progress import Progress
 
-    with Progress("draw", refs, "images") as progress:
-        write_dataset(
-            out,
-            refs=refs,
-            size=size,
-            seed=seed,
-            workers=workers,
-            replace=replace,
-            progress=lambda done: progress.advance(units=done - progress.done),
+    with ExitStack() as display:
+        bars: list[Progress] = []
+
+        def advance(done: int) -> None:
+            if not bars:  # nothing is shown where nothing is drawn
+                bars.append(display.enter_context(Progress("draw", refs, "images")))
+            bars[0].advance(units=done - bars[0].done)
+
+        return write_dataset(
+            out, refs=refs, size=size, seed=seed, workers=workers, replace=replace, progress=advance
         )

@@ -13,9 +13,8 @@ SHOWN = 10  # findings of a kind on the terminal; --json has all
 @click.option("--reader", default="rrsis-d", show_default=True, help="Registered layout of the data set.")
 @click.option(
     "--expect",
-    default="rrsis-d",
-    show_default=True,
-    help="What it should hold: a manifest's name, a YAML file, or none.",
+    help="What it should hold: a manifest's name, a YAML file, or none. By default the manifest of the reader's "
+    "name, where there is one.",
 )
 @click.option(
     "--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="Write all findings."
@@ -35,7 +34,7 @@ SHOWN = 10  # findings of a kind on the terminal; --json has all
 def command(
     root: Path,
     reader: str,
-    expect: str,
+    expect: str | None,
     json_path: Path | None,
     html_path: Path | None,
     tokenizer: str | None,
@@ -47,11 +46,15 @@ def command(
     Exit code 0: nothing is wrong that the manifest does not know. 1: there are errors. 2: ROOT cannot be read at all.
     """
     from harness.data.source import find_format
-    from harness.data.verify import summary, verify
-    from harness.files import write_json
+    from harness.data.verify import manifest_names, summary, verify
+    from harness.files import require_writable, write_json
     from harness.progress import Progress
 
     data_format = find_format(reader)
+    if expect is None:
+        expect = reader if reader in manifest_names() else "none"
+    for path in filter(None, (json_path, html_path)):
+        require_writable(path)
     loaded = None
     if tokenizer is not None:
         from harness.data.text import load_pretrained_tokenizer

@@ -52,7 +52,8 @@ def load_plain(path: Path) -> Any:
         raise HarnessError(f"{path} is refused: it is nested too deeply") from None
     except Exception as error:  # a damaged pickle raises whatever its instructions stumble over
         raise HarnessError(
-            f"{path} is refused, it is no pickle of plain containers ({error or type(error).__name__}); fetch it again"
+            f"{path} is refused, it is no pickle of plain containers ({error or type(error).__name__}); write it "
+            "with plain containers, strings and numbers only, or fetch it again"
         ) from None
     return content
 

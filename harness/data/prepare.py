@@ -9,12 +9,12 @@ import json
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
-from harness.config import SPLITS, Params
+from harness.config import SPLITS, Defect, Params
 from harness.data import Expression, Finding
 from harness.data.duplicates import find_clusters
 from harness.data.findings import KINDS, cluster_ids, find_defects, find_duplicates
@@ -131,10 +131,19 @@ def _require_usable(params: Params, findings: list[Finding]) -> None:
     if stopping:
         some = "".join(f"\n  {finding.kind}  {finding.message}" for finding in stopping[:5])
         more = f"\n  and {len(stopping) - 5:,} more" if len(stopping) > 5 else ""
+        many = f"{len(stopping):,} defects" if len(stopping) > 1 else "a defect"
+        droppable = sorted({finding.kind for finding in stopping} & set(get_args(Defect)))
+        ways = ["`harness data verify` lists them all"]
+        if params.data.sources:
+            ways.append(
+                f"`harness data fetch {params.data.dataset} --repair` brings what is missing or damaged"
+            )
+        if droppable:
+            ways.append(
+                f"`drop: [{', '.join(droppable)}]` under data in {params.params} leaves expressions out"
+            )
         raise HarnessError(
-            f"{params.data.root} has {len(stopping):,} defects that no network can be fed with:{some}{more}\n"
-            "`harness data verify` lists them all; `harness data fetch --repair` fetches what is damaged; data.drop in "
-            f"{params.params} leaves kinds out"
+            f"{params.data.root} has {many} that no network can be fed with:{some}{more}\n{'; '.join(ways)}"
         )
 
 

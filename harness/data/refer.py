@@ -59,7 +59,6 @@ class _Segmentation(BaseModel):
 
 class _Annotation(BaseModel):
     id: int
-    image_id: int
     categories_id: int
     segmentation: Annotated[list[_Segmentation], Field(min_length=1, max_length=1)]
 
@@ -70,7 +69,7 @@ class _Category(BaseModel):
 
 
 class _Instances(BaseModel):
-    images: list[_Image]
+    images: list[_Image] = []  # sizes to compare with; sets of one's own may do without
     annotations: list[_Annotation]
     categories: list[_Category]
 
@@ -94,7 +93,7 @@ def read_rrsisd(root: Path) -> Iterator[Expression | Finding]:
     categories = {record.id: record.name for record in instances.categories}
     for ref in refs:
         annotation, image = annotations.get(ref.ann_id), images.get(ref.image_id)
-        if annotation is None or image is None:
+        if annotation is None or (image is None and images):
             lacking = f"annotation {ref.ann_id}" if annotation is None else f"image {ref.image_id}"
             yield Finding(
                 "missing_annotation", ref.split, INSTANCES, ref.ref_id,
@@ -120,7 +119,7 @@ def read_rrsisd(root: Path) -> Iterator[Expression | Finding]:
                 sentence=sentence.raw.strip(),
                 image=root / IMAGES / ref.file_name,
                 mask=Rle(*segmentation.size, segmentation.counts),
-                stated_size=(image.height, image.width),
+                stated_size=(image.height, image.width) if image is not None else None,
             )
 
 
@@ -167,7 +166,9 @@ def _read_instances(path: Path) -> _Instances:
     except FileNotFoundError:
         raise HarnessError(_missing(path)) from None
     except ValidationError as error:
-        raise HarnessError(f"{path} is damaged: {_first_problem(error)}; fetch it again") from None
+        raise HarnessError(
+            f"{path} is damaged: {_first_problem(error)}; correct it or fetch it again"
+        ) from None
 
 
 def _first_problem(error: ValidationError) -> str:

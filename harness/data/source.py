@@ -78,9 +78,9 @@ def require_unchanged(params: Params) -> None:
 
 
 def _fingerprint(root: Path) -> dict[str, Any]:
-    """Names and sizes of all files but hidden ones, contents of the small number that is not images."""
+    """Names and sizes of all files but the records of a fetch, contents of the small number that is not images."""
     digest, count, size = hashlib.sha256(), 0, 0
-    for path in sorted(path for path in root.rglob("[!.]*") if path.is_file()):
+    for path in sorted(path for path in root.rglob("[!.]*") if path.is_file() and path.name != "SHA256SUMS"):
         length = path.stat().st_size
         digest.update(f"{path.relative_to(root).as_posix()}\0{length}\0".encode())
         if path.suffix.lower() not in (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".xml"):

@@ -197,7 +197,7 @@ def read_manifest(expect: str) -> Manifest | None:
     """
     if expect == "none":
         return None
-    names = sorted(path.stem for path in MANIFESTS.glob("*.yaml"))
+    names = manifest_names()
     path = MANIFESTS / f"{expect}.yaml" if expect in names else Path(expect)
     try:
         return Manifest.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
@@ -206,8 +206,18 @@ def read_manifest(expect: str) -> Manifest | None:
             f"--expect {expect}: there is no such manifest.{suggestion(expect, [*names, 'none'])} Known: "
             f"{', '.join(names)}, a YAML file, or none"
         ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
-        raise HarnessError(f"{path} is no manifest: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise HarnessError(
+            f"{path} is no manifest: {wrong}. Known keys: {', '.join(Manifest.model_fields)}"
+        ) from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise HarnessError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from None
+
+
+def manifest_names() -> list[str]:
+    """The data sets whose manifest the package has."""
+    return sorted(path.stem for path in MANIFESTS.glob("*.yaml"))
 
 
 def _token_counter(tokenizer: Tokenizer | None) -> Callable[[str], int]:

@@ -223,7 +223,7 @@ def test_every_kind_stands_in_one_table_row_or_among_the_absent(page, sound, pla
     assert "Looked for and not found" not in page
     clean = render(replace(sound, findings=[]), tmp_path)
     absent = re.findall(r"<li><code>(\w+)</code>", clean)
-    assert absent == list(KINDS)
+    assert absent == [kind for kind in KINDS if kind != "split_count"]  # nothing to compare with
     assert "There is nothing to show" in clean
 
 

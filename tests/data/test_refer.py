@@ -131,6 +131,13 @@ def test_what_points_nowhere_or_occurs_twice_is_a_finding(root, file, kind, alte
     assert named in found[0].message
 
 
+def test_the_images_table_is_optional(root):
+    change(root, INSTANCES, lambda content: content.pop("images"))
+    expressions = list(read_rrsisd(root))
+    assert len(expressions) == 40
+    assert {expression.stated_size for expression in expressions} == {None}
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

@@ -238,8 +238,28 @@ def test_bad_input_is_one_message(root, options, message):
     assert type(result.exception).__name__ == "HarnessError"
 
 
+def test_the_manifest_is_that_of_the_reader_where_there_is_one(root):
+    result = CliRunner().invoke(cli, ["data", "verify", str(root), "--workers", "1"])
+    assert "against rrsis-d" in result.stdout
+    (root / "images").rename(root / "img_rgb")
+    tables = ["--reader", "risbench"]
+    for split in ("train", "val", "test"):
+        (root / f"output_phrase_{split}.txt").write_text("1 a ship\n")
+    (root / "mask").mkdir()
+    result = CliRunner().invoke(cli, ["data", "verify", str(root), "--workers", "1", *tables])
+    assert "against" not in result.stdout.splitlines()[-1]
+
+
+def test_a_file_that_cannot_be_written_is_noticed_before_the_work(root, tmp_path, monkeypatch):
+    monkeypatch.setattr("harness.data.verify.inspect", None)
+    (tmp_path / "file").write_text("")
+    for option in ("--json", "--html"):
+        result = CliRunner().invoke(cli, ["data", "verify", str(root), option, str(tmp_path / "file" / "x")])
+        assert "cannot write" in str(result.exception)
+
+
 def test_a_damaged_manifest_is_refused(root, tmp_path):
     path = tmp_path / "m.yaml"
     path.write_text("dataset: x\nexpression: {train: 1}\n")
     result = CliRunner().invoke(cli, ["data", "verify", str(root), "--expect", str(path)])
-    assert f"{path} is no manifest" in str(result.exception)
+    assert f"{path} is no manifest: expressions: Field required; expression: Extra" in str(result.exception)

@@ -91,7 +91,8 @@ def _kind_rows(verification: Verification) -> tuple[list[KindRow], list[str]]:
     ]
     rows.sort(key=lambda row: ("error", "warning", "").index(row.severity))
     listed = {row.kind for row in rows}
-    return rows, [kind for kind in KINDS if kind not in listed]
+    compared = verification.manifest is not None  # otherwise nobody looked at the number of expressions
+    return rows, [kind for kind in KINDS if kind not in listed and (compared or kind != "split_count")]
 
 
 def _context(verification: Verification) -> dict[str, Any]:

@@ -12,6 +12,7 @@ It says nothing about RRSIS-D: categories, backgrounds and sentences are far sim
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import os
 import pickle
@@ -48,6 +49,7 @@ CHUNK = 32
 SMALLEST = 48
 
 _PARAMETERS = "rrsisd/mini_rrsis.json"
+_TABLES = ("rrsisd/refs(unc).p", "rrsisd/instances.json", "rrsisd/mini_rrsis_scenes.jsonl")
 
 
 def write_dataset(
@@ -59,8 +61,8 @@ def write_dataset(
     workers: int = 0,
     replace: bool = False,
     progress: Callable[[int], None] | None = None,
-) -> None:
-    """Draw a data set, or leave it when the folder already holds the same one.
+) -> bool:
+    """Draw a data set, or leave it when the folder already holds the same one; return whether it was drawn.
 
     The folder appears when it is complete: drawing happens in a hidden folder beside it.
 
@@ -86,15 +88,14 @@ def write_dataset(
         "seed": seed,
     }
     if _is_there(out, parameters, replace):
-        if progress is not None:
-            progress(refs)
-        return
+        return False
     with _new_folder(out, replace) as folder:
         (folder / "images/rrsisd/JPEGImages").mkdir(parents=True)
         (folder / "rrsisd").mkdir()
         records = _draw_all(folder, refs, size, seed, workers, progress)
         _write_tables(folder, records, splits(refs, seed), size)
         _write_text(folder / _PARAMETERS, json.dumps(parameters, indent=1) + "\n")
+    return True
 
 
 def splits(refs: int, seed: int) -> list[str]:
@@ -154,8 +155,15 @@ def _is_there(out: Path, parameters: dict[str, Any], replace: bool) -> bool:
             f"{out} is not empty and was not drawn by this command; name another folder or empty it"
         )
     found = read_json(out / _PARAMETERS, "harness data synth")
-    if found == parameters or replace:
-        return found == parameters
+    images = sum(1 for _ in (out / "images/rrsisd/JPEGImages").glob("*.jpg"))
+    whole = images == parameters["refs"] and all((out / table).is_file() for table in _TABLES)
+    if replace or (found == parameters and whole):
+        return bool(found == parameters) and whole
+    if found == parameters:
+        raise HarnessError(
+            f"{out} was drawn by this command but is not whole: {images:,} of {parameters['refs']:,} images; remove it "
+            "and draw it again"
+        )
     differing = [
         key for key in parameters if not isinstance(found, dict) or found.get(key) != parameters[key]
     ]
@@ -171,7 +179,7 @@ def _new_folder(out: Path, replace: bool) -> Iterator[Path]:
     """Yield a temporary folder beside `out` that becomes `out` when the block ends without an error."""
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove_left_overs(out)
         temporary.mkdir(parents=True)
         yield temporary
         if out.exists():
@@ -191,6 +199,26 @@ def _new_folder(out: Path, replace: bool) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _remove_left_overs(out: Path) -> None:
+    """Remove the temporary folders of processes that were killed."""
+    for folder in out.parent.glob(f".{glob.escape(out.name)}.*.tmp"):
+        number = folder.name.split(".")[-2]
+        if number.isdecimal() and not _is_running(int(number)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    if process == os.getpid():
+        return False  # an earlier one had the same number
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
 
 
 def _draw_all(

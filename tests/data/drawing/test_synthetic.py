@@ -1,8 +1,11 @@
 import hashlib
 import io
 import json
+import os
 import pickle
 import pickletools
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -203,3 +206,25 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("keep")
     with pytest.raises(HarnessError, match=r"cannot write .*notes\.txt/set: Not a directory"):
         write_dataset(tmp_path / "notes.txt/set", refs=3, size=48, seed=0, workers=1)
+
+
+def test_a_set_with_a_missing_image_is_not_taken_for_whole(tmp_path):
+    out = tmp_path / "set"
+    assert write_dataset(out, refs=12, size=64, seed=1, workers=1)
+    assert not write_dataset(out, refs=12, size=64, seed=1, workers=1)
+    (out / "images/rrsisd/JPEGImages/00007.jpg").unlink()
+    with pytest.raises(HarnessError, match="not whole: 11 of 12 images"):
+        write_dataset(out, refs=12, size=64, seed=1, workers=1)
+    assert write_dataset(out, refs=12, size=64, seed=1, workers=1, replace=True)
+    assert (out / "images/rrsisd/JPEGImages/00007.jpg").is_file()
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_running_one_writes_is_not(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left, others = tmp_path / f".set.{ended.pid}.tmp", tmp_path / f".set.{os.getppid()}.tmp"
+    for folder in (left, others):
+        folder.mkdir()
+    write_dataset(tmp_path / "set", refs=3, size=64, seed=1, workers=1)
+    assert not left.exists()
+    assert others.exists()
