@@ -35,15 +35,22 @@ def load_pretrained_tokenizer(source: str) -> Tokenizer:
     Raises:
         HarnessError: it cannot be had; says where to put its files.
     """
+    from huggingface_hub import HfApi
     from transformers import AutoTokenizer
 
+    cached, refusal = Path(source).is_dir(), None
+    if not cached:
+        try:  # once: transformers would repeat a request that fails for half a minute
+            HfApi().model_info(source, timeout=10)
+        except Exception as error:  # the hub's client raises its own errors, httpx's, OSError and ValueError
+            cached, refusal = True, error
     try:
-        return AutoTokenizer.from_pretrained(source).backend_tokenizer
+        return AutoTokenizer.from_pretrained(source, local_files_only=cached).backend_tokenizer
     except Exception as error:  # transformers raises OSError, ValueError or the hub's own errors
+        reason = " ".join(str(refusal or error).split("\n")[0].split())
         raise HarnessError(
-            f"tokenizer {source!r} cannot be loaded ({str(error).splitlines()[0]}). Without the internet: put "
-            "tokenizer.json or vocab.txt of bert-base-uncased into a folder and name that folder (text.tokenizer in "
-            "params.yaml)"
+            f"tokenizer {source!r} cannot be loaded ({reason}). Without the internet: put tokenizer.json or vocab.txt "
+            "of bert-base-uncased into a folder and name that folder (text.tokenizer in params.yaml)"
         ) from None
 
 
