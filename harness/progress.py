@@ -55,9 +55,9 @@ class Progress:
 
     def __exit__(self, *error: object) -> None:
         if self.live is not None:
-            self.live.live.transient = error[0] is not None and self.done == 0  # a bar that never began
+            self.live.live.transient = not self._began
             self.live.stop()
-        elif error[0] is None:
+        elif error[0] is None and self._began:
             self._line(self.unit)
 
     def advance(self, note: str = "", units: int = 1) -> None:
@@ -87,6 +87,11 @@ class Progress:
             for item in items:
                 yield item
                 self.advance()
+
+    @property
+    def _began(self) -> bool:
+        """Whether there was any work: a bar or line about none says nothing."""
+        return self.done > self.skipped
 
     def _restate(self) -> None:
         if self.live is not None:

@@ -34,6 +34,14 @@ def test_the_total_may_stay_unknown(capsys):
     assert re.fullmatch(r"download  5\.0 kB  .*/s  in 0:00\n", capsys.readouterr().err)
 
 
+def test_nothing_is_said_where_there_was_no_work(capsys):
+    with Progress("download", None, "bytes") as progress:
+        progress.expect(5000)
+        progress.skip(5000)
+    assert list(Progress("repair", 0, "files").track([])) == []
+    assert capsys.readouterr().err == ""
+
+
 def test_a_live_bar_fits_80_columns():
     code = (
         "import time\nfrom harness.progress import Progress\n"

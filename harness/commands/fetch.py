@@ -1,7 +1,11 @@
 """`harness data fetch`: bring a data set from its sources, or repair one."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+import shlex
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +65,16 @@ def command(
         raise HarnessError(f"no folder to fetch {name} to: name one with --to")
     sources = [source_at(place) for place in places] or (data.sources if data is not None else ())
     sha256 = data.sha256 if data is not None else {}
-    bring(name, target, sources, find_format(reader), reader=reader, sha256=sha256, repair=repair)
+    bring(
+        name,
+        target,
+        sources,
+        find_format(reader),
+        reader=reader,
+        sha256=sha256,
+        repair=repair,
+        way_out="name their folder or archive with --from",
+    )
 
 
 def bring(
@@ -73,32 +86,61 @@ def bring(
     reader: str,
     sha256: Mapping[str, str],
     repair: bool = False,
+    way_out: str = "list their folder or archive under data.sources of the params file",
 ) -> None:
-    """Fetch a data set of a layout to its root, and say what was done."""
+    """Fetch a data set of a layout to its root, and say what was done.
+
+    `way_out` tells how to name files that came another way.
+    """
     from harness.data.fetch import fetch
 
     if layout.place is None:
         raise HarnessError(f"the layout {reader!r} cannot be fetched: it does not tell where files belong")
     try:
-        report = fetch(
-            root,
-            sources,
-            place=layout.place,
-            required=layout.tables,
-            missing=missing_from(layout),
-            sha256=sha256,
-            repair=repair,
+        with _exit_on_sigterm():
+            report = fetch(
+                root,
+                sources,
+                place=layout.place,
+                required=layout.tables,
+                missing=missing_from(layout),
+                way_out=way_out,
+                sha256=sha256,
+                repair=repair,
+            )
+    except (KeyboardInterrupt, SystemExit):
+        click.echo(
+            "\nStopped. Finished downloads are kept; the same command goes on with an unfinished one where the "
+            "server can send the rest of a file, and starts it anew where not.",
+            err=True,
         )
-    except KeyboardInterrupt:
-        click.echo("\nStopped. What was downloaded is kept; the same command goes on with it.", err=True)
         raise
-    click.echo(_told(name, root, report))
+    click.echo(_told(name, root, reader, report))
+
+
+@contextmanager
+def _exit_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM end what runs here in good order, as an interrupt does: bars stopped, locks released."""
+
+    def leave(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():  # others cannot set handlers
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def source_at(place: str) -> "Source":
     """The source that an argument of --from means."""
     from harness.config import Source
 
+    if not place.strip():
+        raise HarnessError("--from has an empty place; name a folder, an archive or an address")
     if found := _HUB.fullmatch(place):
         return Source(huggingface=found[1])
     if found := _DRIVE_FOLDER.fullmatch(place):
@@ -176,7 +218,7 @@ def _dataset_of(path: Path) -> str:
         return ""
 
 
-def _told(name: str, root: Path, report: "FetchReport") -> str:
+def _told(name: str, root: Path, reader: str, report: "FetchReport") -> str:
     from rich.filesize import decimal
 
     what = f"{report.files:,} files, {decimal(report.size)}"
@@ -186,7 +228,7 @@ def _told(name: str, root: Path, report: "FetchReport") -> str:
     if report.outcome == "fetched":
         return (
             f"{name} is in {root}: {what}, from {report.sources[0]}{downloaded}. "
-            f"Checksums: {root / 'SHA256SUMS'}\nNext: harness data verify {root}"
+            f"Checksums: {root / 'SHA256SUMS'}\nNext: {_verification(name, root, reader)}"
         )
     lines = [f"{name} in {root}: {what}. Nothing was missing or damaged"]
     if report.repaired:
@@ -200,3 +242,13 @@ def _told(name: str, root: Path, report: "FetchReport") -> str:
             f"{len(report.unchanged):,} look damaged and are the same at the source, so they stay ({some})"
         )
     return "\n".join(lines)
+
+
+def _verification(name: str, root: Path, reader: str) -> str:
+    """The command that verifies the data set: by itself it expects RRSIS-D."""
+    from harness.data.verify import manifest_names
+
+    command = f"harness data verify {shlex.quote(str(root))}"
+    if reader != "rrsis-d":
+        return f"{command} --reader {reader}"
+    return command if name in manifest_names() else f"{command} --expect none"

@@ -46,6 +46,8 @@ def test_sources_that_give_nothing_are_one_error(tmp_path):
     )
     result = run(params)
     assert "no.zip" in str(result.exception)
+    assert "under data.sources of the params file" in str(result.exception)
+    assert "--" not in str(result.exception)  # this command has no such options
     assert type(result.exception).__name__ == "HarnessError"
     assert not params.data.root.exists()
     assert not (params.out / "source" / "source.json").exists()

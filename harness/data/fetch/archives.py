@@ -23,6 +23,8 @@ from rich.filesize import decimal
 from harness.data.fetch.disk import SourceFailed, unsafe
 
 SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz")
+UNREAD = (".bz2", ".tbz", ".tbz2", ".xz", ".txz", ".zst", ".7z", ".rar")
+UNPACK = "unpack it yourself and name the folder as a source"
 GZIP = b"\x1f\x8b"
 Place = Callable[[str], str | None]
 
@@ -79,6 +81,11 @@ class Archive(Protocol):
 def is_archive_name(name: str) -> bool:
     """Whether a name is an archive's, for listings that tell nothing else."""
     return name.lower().endswith(SUFFIXES)
+
+
+def is_unread_archive_name(name: str) -> bool:
+    """Whether a name is that of an archive of a kind that is not read."""
+    return name.lower().endswith(UNREAD)
 
 
 def open_archive(file: Path | IO[bytes], name: str) -> Archive | None:
@@ -159,6 +166,8 @@ class ZipArchive:
         self.name = name
         self.size = stream.seek(0, io.SEEK_END)
         self.stream = stream
+        if not zipfile.is_zipfile(stream):  # it begins like one
+            raise zipfile.BadZipFile("its end is missing")
         self.zip = zipfile.ZipFile(stream)
 
     def entries(self) -> Iterator[tuple[Member, str | None]]:
@@ -169,12 +178,9 @@ class ZipArchive:
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 problem = "is a link" if kind == stat.S_IFLNK else "is no plain file"
             elif info.flag_bits & 0x1:
-                problem = "is encrypted; unpack it yourself and name the folder with --from"
+                problem = f"is encrypted; {UNPACK}"
             elif info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                problem = (
-                    f"is packed with method {info.compress_type}, which is not read; unpack it yourself and name the "
-                    "folder with --from"
-                )
+                problem = f"is packed with method {info.compress_type}, which is not read; {UNPACK}"
             name = info.orig_filename  # zipfile cuts `filename` at a NUL
             if info.is_dir():
                 problem = problem or unsafe(f"{name}/x")

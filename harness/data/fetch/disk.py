@@ -55,8 +55,28 @@ def writing(path: Path, kept: str) -> Iterator[None]:
         if error.errno not in UNWRITABLE:
             raise
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        hint = "Make room and run the command again" if full else "Name another folder with --to"
+        hint = "Make room and run the command again" if full else "Name another folder"
         raise HarnessError(f"cannot write {path}: {os.strerror(error.errno or 0)}; {kept}. {hint}") from error
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn what the system refuses to read of a source, `path` or something in it, into `SourceFailed`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise SourceFailed(f"{error.filename or path} cannot be read: {os.strerror(error.errno)}") from error
+
+
+def walk(folder: Path, *, follow: bool = False) -> Iterator[tuple[str, list[str], list[str]]]:
+    """`os.walk` that raises where a folder cannot be read."""
+
+    def stop(error: OSError) -> None:
+        raise error
+
+    return os.walk(folder, onerror=stop, followlinks=follow)
 
 
 def require_space(folder: Path, *, download: int, unpacked: int) -> None:
@@ -67,7 +87,7 @@ def require_space(folder: Path, *, download: int, unpacked: int) -> None:
         raise HarnessError(
             f"not enough disk space for {folder}: {decimal(download)} to download and {decimal(unpacked)} unpacked "
             f"are {decimal(download + unpacked)}, {decimal(free)} are free. Make room, or name a folder on another "
-            "disk with --to"
+            "disk"
         )
 
 

@@ -84,6 +84,7 @@ class ResumableDownload:
     headers: Mapping[str, str] = field(default_factory=dict)
     received: int = 0  # bytes that came over the network
     counted: int = 0  # bytes of this file among those of `progress`
+    told: bool = False  # that it is tried again: once is enough
 
     def __call__(self, url: str, output_file: str, pooch: object) -> None:
         """Download `url`, or the rest of it, to the file `output_file`.
@@ -102,9 +103,10 @@ class ResumableDownload:
                 if attempt == ATTEMPTS:
                     kept = f"; {decimal(self._here())} are kept for the next call" if self._here() else ""
                     raise SourceFailed(f"{error}, {ATTEMPTS} times in a row{kept}") from error
-                wait = self.pause * 2 ** (attempt - 1)
-                self.say(f"{error}; trying again in {wait:.0f} s")
-                time.sleep(wait)
+                if not self.told:
+                    self.say(f"{error}; trying again, up to {ATTEMPTS} times in a row")
+                    self.told = True
+                time.sleep(self.pause * 2 ** (attempt - 1))
         publish(self.partial, output_file)
 
     def _here(self) -> int:

@@ -20,7 +20,7 @@ _QUOTA = re.compile(r"too many users have viewed or downloaded|quota exceeded|do
 _QUOTA_REASON = (
     "Google Drive's download quota of {name} is used up for now ({words!r}). Drive lifts it within a day; until then "
     "open {page} in a browser where you are signed in, copy the file to your own Drive, download the copy, and name "
-    "its folder with --from"
+    "its folder as a source"
 )
 
 

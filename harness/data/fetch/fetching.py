@@ -1,8 +1,9 @@
 """Fetch a data set: from the first source that gives it whole, into a folder that is complete or not there."""
 
+import os
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from harness.data.fetch.complete import (
     Wanted,
     listed,
     no_source,
+    passing,
 )
 from harness.data.fetch.disk import Say, SourceFailed, require_space, write_sums
 from harness.data.fetch.origins import Offer, Origin, open_origin
@@ -37,6 +39,7 @@ def fetch(
     place: Place,
     required: Sequence[str],
     missing: Missing,
+    way_out: str,
     sha256: Mapping[str, str] | None = None,
     repair: bool = False,
     say: Say = lambda line: print(line, file=sys.stderr, flush=True),
@@ -51,6 +54,7 @@ def fetch(
         place: see `Wanted`, as for `required`, `missing` and `sha256`.
         required: relative paths of the tables.
         missing: lists what a root's tables name and the root lacks.
+        way_out: how to name files that came another way, for the error when all sources fail.
         sha256: of files, where known.
         repair: bring what is missing or damaged in a root that is there.
         say: prints one line for the user.
@@ -59,25 +63,56 @@ def fetch(
 
     Raises:
         HarnessError: no source gives the data set, and why each of them does not; no space; another fetch of this
-            target is at work; the root is there and incomplete.
+            target is at work; the root is there and incomplete, or something else; a source is in it, or it in one.
     """
     root = Path(root).resolve()  # a link to another disk is followed, so that the rename stays on one
     wanted = Wanted(place, tuple(required), missing, dict(sha256 or {}), limits)
-    if not repair and _is_there(root) and not _problem(root, wanted) and not left_over(root):
-        return _complete(root, wanted)  # without the lock: the disk may be read-only
-    with staging_of(root, say, pause) as staging:
-        origins = [open_origin(source, (root, staging.folder)) for source in sources]
-        if not _is_there(root):
-            return _fetch_first(staging, origins, wanted)
-        if repair:
-            return repair_root(staging, origins, wanted)
-        if problem := _problem(root, wanted):
-            raise HarnessError(
-                f"{root} is there and not complete: {problem}. "
-                "--repair brings what is missing; --to names another folder"
-            )
-        staging.clear()
-        return _complete(root, wanted)
+    with _access_to(root):
+        if _is_there(root):
+            _require_data_set(root, wanted)
+            if not repair and not _problem(root, wanted) and not left_over(root):
+                return _complete(root, wanted)  # without the lock: the disk may be read-only
+        _require_apart(root, sources)
+        with staging_of(root, say, pause) as staging:
+            origins = [open_origin(source, (root, staging.folder)) for source in sources]
+            if not _is_there(root):
+                return _fetch_first(staging, origins, wanted, way_out)
+            if repair:
+                return repair_root(staging, origins, wanted, way_out)
+            if problem := _problem(root, wanted):
+                raise HarnessError(
+                    f"{root} is there and not complete: {problem}. "
+                    "--repair brings what is missing; --to names another folder"
+                )
+            staging.clear()
+            return _complete(root, wanted)
+
+
+@contextmanager
+def _access_to(root: Path) -> Iterator[None]:
+    """Turn a missing permission within the root into one message; sources have theirs."""
+    try:
+        yield
+    except PermissionError as error:
+        raise HarnessError(
+            f"no access to {error.filename or root} ({error.strerror}); give it to this user, then run the command "
+            "again"
+        ) from error
+
+
+def _require_data_set(root: Path, wanted: Wanted) -> None:
+    """Refuse a folder with other things: a repair would put a whole data set among them."""
+    if not any((root / name).is_file() for name in wanted.required) and not wanted.files(root):
+        raise HarnessError(f"{root} is not empty and holds no data set; name another folder")
+
+
+def _require_apart(root: Path, sources: Sequence[Source]) -> None:
+    """Refuse a target in a source, which is never written to, and a source in the target."""
+    for folder in (source.path.resolve() for source in sources if source.path is not None):
+        folder_here = os.path.isdir(folder)  # noqa: PTH112 - of one without access False, where Path raises
+        if folder_here and (root.is_relative_to(folder) or folder.is_relative_to(root)):
+            how = "are one folder" if folder == root else "lie in one another"
+            raise HarnessError(f"the source {folder} and the target {root} {how}; name a folder elsewhere")
 
 
 def _is_there(root: Path) -> bool:
@@ -100,19 +135,20 @@ def _complete(root: Path, wanted: Wanted) -> FetchReport:
     return FetchReport(root, "complete", len(files), sum((root / name).stat().st_size for name in files))
 
 
-def _fetch_first(staging: Staging, origins: Sequence[Origin], wanted: Wanted) -> FetchReport:
+def _fetch_first(staging: Staging, origins: Sequence[Origin], wanted: Wanted, way_out: str) -> FetchReport:
     """Fetch from the first origin that gives the data set whole."""
     reasons = []
-    for origin in origins:
+    for number, origin in enumerate(origins, 1):
         try:
             report = _fetch_from(origin, staging, wanted)
         except SourceFailed as error:
             reasons.append(f"{origin.label}: {error}")
-            staging.say(reasons[-1])
+            if number < len(origins):
+                staging.say(passing(origin.label, str(error)))
         else:
             staging.clear()
             return report
-    raise no_source(f"{staging.root} could not be fetched", reasons)
+    raise no_source(f"{staging.root} could not be fetched", reasons, way_out)
 
 
 def _fetch_from(origin: Origin, staging: Staging, wanted: Wanted) -> FetchReport:
@@ -133,6 +169,8 @@ def _fetch_from(origin: Origin, staging: Staging, wanted: Wanted) -> FetchReport
             raise SourceFailed(f"{name} has the SHA-256 {found}, not {expected} as expected")
     if problem := _problem(folder, wanted):
         raise SourceFailed(f"is not complete: {problem}")
+    for line in wanted.not_compared([*(one.offer.name for one in brought), *sums]):
+        staging.say(line)
     write_sums(folder, sums)
     write_json(folder / RECORD, _record(origin, brought, len(sums), total))
     try:

@@ -5,7 +5,7 @@ Each lists the files that it offers and brings one of them; local ones stay wher
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -13,8 +13,8 @@ from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from harness.config import Source
-from harness.data.fetch.archives import Place, is_archive_name
-from harness.data.fetch.disk import SourceFailed, unsafe
+from harness.data.fetch.archives import UNPACK, Place, is_archive_name, is_unread_archive_name
+from harness.data.fetch.disk import SourceFailed, readable, unsafe, walk
 from harness.data.fetch.download import ResumableDownload, new_session
 from harness.data.fetch.drive import DriveDownload, drive_file, is_drive_address, list_drive_folder
 from harness.data.fetch.ranges import NoRanges, RangeFile
@@ -76,6 +76,16 @@ def useful(name: str, place: Place) -> bool:
     return is_archive_name(name) or place(name) is not None
 
 
+def nothing_in(names: Iterable[str]) -> SourceFailed:
+    """Why there is nothing of use among files of these names."""
+    unread = next(filter(is_unread_archive_name, names), None)
+    if unread is None:
+        return SourceFailed("has no file of this data set and no archive")
+    return SourceFailed(
+        f"{unread} is an archive of a kind that is not read (zip, tar and tar.gz are); {UNPACK}"
+    )
+
+
 class Local:
     """A folder or a file on this machine."""
 
@@ -86,27 +96,27 @@ class Local:
         self.label = str(path)
 
     def offers(self, place: Place) -> list[Offer]:
-        """See `Origin`."""
-        if self.path.is_file():
-            return [Offer(self.path.name, str(self.path), self.path.stat().st_size)]
-        if not self.path.is_dir():
-            raise SourceFailed(
-                "does not exist" if not self.path.exists() else "is neither a folder nor a file"
-            )
-        if self.path.resolve() in self.avoid:
-            raise SourceFailed("is the target itself")
-        found = [
-            Offer(path.relative_to(self.path).as_posix(), str(path), path.stat().st_size)
-            for path in sorted(self._walk())
-            if useful(path.relative_to(self.path).as_posix(), place)
-        ]
+        """See `Origin`. A folder in it that may not be read is an error: files would seem to be missing."""
+        with readable(self.path):
+            if self.path.is_file():
+                return [Offer(self.path.name, str(self.path), self.path.stat().st_size)]
+            if not self.path.is_dir():
+                raise SourceFailed(
+                    "does not exist" if not self.path.exists() else "is neither a folder nor a file"
+                )
+            names = {path.relative_to(self.path).as_posix(): path for path in sorted(self._walk())}
+            found = [
+                Offer(name, str(path), path.stat().st_size)
+                for name, path in names.items()
+                if useful(name, place)
+            ]
         if not found:
-            raise SourceFailed("has no file of this data set and no archive")
+            raise nothing_in(names)
         return found
 
     def _walk(self) -> Iterator[Path]:
         seen: set[str] = set()  # linked folders are followed, circles are not
-        for folder, folders, files in os.walk(self.path, followlinks=True):
+        for folder, folders, files in walk(self.path, follow=True):
             real = os.path.realpath(folder)
             if real in seen or Path(real) in self.avoid:
                 folders.clear()
@@ -151,6 +161,8 @@ class Web:
         if urlsplit(self.url).scheme not in ("http", "https"):
             raise SourceFailed("is no http or https address")
         name = PurePosixPath(unquote(urlsplit(self.url).path)).name
+        if is_unread_archive_name(name):
+            raise nothing_in([name])
         return [Offer("download" if unsafe(name) else name, self.label)]
 
     def address(self, offer: Offer) -> str:
@@ -211,7 +223,7 @@ class Hub(Web):
             )
             found.append(Offer(file.rfilename, url, file.size, file.lfs.sha256 if file.lfs else None))
         if not found:
-            raise SourceFailed("has no file of this data set and no archive")
+            raise nothing_in(file.rfilename for file in info.siblings or [])
         return found
 
     def address(self, offer: Offer) -> str:
@@ -251,13 +263,14 @@ class Drive:
         if "://" in self.what:
             identity, name = drive_file(self.what)
             return [Offer(name, f"https://drive.google.com/uc?id={identity}")]
+        files = list_drive_folder(self.what)
         found = [
             Offer(name, f"https://drive.google.com/uc?id={identity}")
-            for identity, name in list_drive_folder(self.what)
+            for identity, name in files
             if useful(name, place) and not unsafe(name)
         ]
         if not found:
-            raise SourceFailed("has no file of this data set and no archive")
+            raise nothing_in(name for _, name in files)
         return found
 
     def address(self, offer: Offer) -> str:

@@ -1,15 +1,22 @@
 """What was brought, and what of it belongs to the data set: a file itself, or members of an archive."""
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from harness.data.fetch.archives import Archive, ArchiveDamaged, Member, damage_named, open_archive, plan
+from harness.data.fetch.archives import (
+    UNPACK,
+    Archive,
+    ArchiveDamaged,
+    Member,
+    damage_named,
+    open_archive,
+    plan,
+)
 from harness.data.fetch.complete import Wanted
-from harness.data.fetch.disk import SourceFailed, digest_of, pour
+from harness.data.fetch.disk import SourceFailed, digest_of, pour, readable
 from harness.data.fetch.origins import Offer
 from harness.data.fetch.staging import Brought
 from harness.progress import Progress
@@ -34,7 +41,7 @@ class Piece:
         with (
             _deleted_if_damaged(self.brought),
             damage_named(name),
-            _readable(self.brought.path),
+            readable(self.brought.path),
             self.brought.path.open("rb") if self.archive is None else self.archive.open(member) as stream,
         ):
             yield stream
@@ -56,18 +63,23 @@ def open_piece(brought: Brought, wanted: Wanted, stack: ExitStack) -> Piece:
     """Open what was brought and look through it; nothing is written yet.
 
     Raises:
-        SourceFailed: an archive is unsafe or damaged (a damaged download is deleted), or the file is no part of the
-            data set.
+        SourceFailed: an archive is unsafe or damaged, or the file is no part of the data set; a download of no use is
+            deleted.
     """
     name = brought.offer.name
-    with _deleted_if_damaged(brought), _readable(brought.path):
+    with _deleted_if_damaged(brought), readable(brought.path):
         archive = open_archive(brought.path, name)
         if archive is not None:
             stack.callback(archive.close)
             return Piece(brought, archive, tuple(plan(archive, wanted.place, wanted.limits)))
         target = wanted.place(name)
         if target is None:
-            raise SourceFailed(f"{name} is neither a zip or tar archive nor a file of this data set")
+            if not brought.local:
+                brought.path.unlink(missing_ok=True)
+            raise SourceFailed(
+                f"{name} is neither a file of this data set nor a zip, tar or tar.gz archive; if it is an archive of "
+                f"another kind, {UNPACK}"
+            )
         size = brought.path.stat().st_size
         return Piece(brought, None, (Member(name, target, size, size, 0, None),))
 
@@ -98,13 +110,3 @@ def _deleted_if_damaged(brought: Brought) -> Iterator[None]:
             raise
         brought.path.unlink(missing_ok=True)
         raise ArchiveDamaged(f"{error}; the download is deleted, the next call downloads it anew") from error
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None:
-            raise
-        raise SourceFailed(f"{path} cannot be read: {os.strerror(error.errno)}") from error

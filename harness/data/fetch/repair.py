@@ -15,7 +15,15 @@ from typing import IO, Any, cast
 from rich.filesize import decimal
 
 from harness.data.fetch.archives import Member, ZipArchive, damage_named, is_archive_name, plan
-from harness.data.fetch.complete import RECORD, SCHEMA_VERSION, FetchReport, Wanted, listed, no_source
+from harness.data.fetch.complete import (
+    RECORD,
+    SCHEMA_VERSION,
+    FetchReport,
+    Wanted,
+    listed,
+    no_source,
+    passing,
+)
 from harness.data.fetch.disk import (
     SUMS,
     Readable,
@@ -42,7 +50,7 @@ HEADER = 512  # bytes before a zip member, with its name; more is fetched where 
 LARGEST_PART = 16 << 20  # bytes in one request
 
 
-def repair_root(staging: Staging, origins: Sequence[Origin], wanted: Wanted) -> FetchReport:
+def repair_root(staging: Staging, origins: Sequence[Origin], wanted: Wanted, way_out: str) -> FetchReport:
     """Repair the data root of `staging`; each file is replaced at once or not at all.
 
     Raises:
@@ -50,7 +58,7 @@ def repair_root(staging: Staging, origins: Sequence[Origin], wanted: Wanted) -> 
     """
     root = staging.root
     recorded = read_sums(root)
-    repair = _Repair(staging, origins, wanted, recorded)
+    repair = _Repair(staging, origins, wanted, way_out, recorded)
     staging.empty_unpacked()
     bad = set(different(root, recorded)) if recorded is not None else set()
     bad |= {name for name in wanted.required if not _has_content(root / name)}
@@ -89,6 +97,8 @@ def _undecodable(root: Path, wanted: Wanted) -> list[str]:
             if name.lower().endswith(IMAGES):
                 with Image.open(root / name) as image:
                     image.load()
+        except PermissionError:
+            raise
         except (
             OSError,
             ValueError,
@@ -106,6 +116,7 @@ class _Repair:
     staging: Staging
     origins: Sequence[Origin]
     wanted: Wanted
+    way_out: str
     recorded: dict[str, str] | None
     offers: dict[str, list[Offer]] = field(default_factory=dict)  # by the origin's label
     reasons: dict[str, str] = field(default_factory=dict)
@@ -130,16 +141,16 @@ class _Repair:
             try:
                 self._bring_from(origin, needed)
             except SourceFailed as error:
+                if origin is not self.origins[-1] and origin.label not in self.reasons:
+                    self.staging.say(passing(origin.label, str(error)))
                 self.reasons[origin.label] = str(error)
-                self.staging.say(f"{origin.label}: {error}")
             else:
                 if needed:
-                    self.reasons.setdefault(origin.label, f"lacks {listed(sorted(needed), 'not there')}")
+                    self.reasons.setdefault(origin.label, f"lacks {listed(sorted(needed))}")
         if needed:
             reasons = [f"{label}: {reason}" for label, reason in self.reasons.items()]
-            raise no_source(
-                f"{self.staging.root}: {listed(sorted(needed), 'still missing or damaged')}", reasons
-            )
+            what = f"{self.staging.root}: {listed(sorted(needed), 'still missing or damaged')}"
+            raise no_source(what, reasons, self.way_out)
 
     def _bring_from(self, origin: Origin, needed: set[str]) -> None:
         """Take out of `needed` what this origin has."""
@@ -157,9 +168,8 @@ class _Repair:
                 self._bring_whole(origin, offer, needed)
         if self.other:
             raise SourceFailed(
-                f"has other content than {SUMS} tells for {listed(self.other, 'not replaced')}. If it is another "
-                f"edition of the data set, fetch that into another folder with --to; if the record is wrong, "
-                f"delete {SUMS}"
+                f"has other content than {SUMS} tells for {listed(self.other)}; it is not taken. If it is another "
+                f"edition of the data set, fetch that into another folder; if the record is wrong, delete {SUMS}"
             )
 
     def _bring_whole(self, origin: Origin, offer: Offer, needed: set[str]) -> None:
@@ -233,6 +243,10 @@ class _Repair:
         wrong = [name for name, expected in (self.recorded or {}).items() if sums.get(name) != expected]
         if lacking := sorted({*wrong, *self.wanted.lacking(root)}):
             raise HarnessError(f"{root}: {listed(lacking, 'damaged again')}; is the disk in order?")
+        if self.offers:
+            offered = [offer.name for offers in self.offers.values() for offer in offers]
+            for line in self.wanted.not_compared([*offered, *names]):
+                self.staging.say(line)
         if sums != self.recorded:
             write_sums(root, sums)
         if self.repaired:

@@ -22,7 +22,7 @@ from pathlib import Path
 import pooch
 from filelock import FileLock, Timeout
 
-from harness.data.fetch.disk import Say, SourceFailed, require_space, sha256_of, writing
+from harness.data.fetch.disk import Say, SourceFailed, readable, require_space, sha256_of, writing
 from harness.data.fetch.download import KEPT
 from harness.data.fetch.origins import Offer, Origin
 from harness.errors import HarnessError
@@ -108,7 +108,8 @@ class Staging:
         )
         if download is None:
             path = Path(offer.address)
-            found = sha256_of(path) if expected else ""
+            with readable(path):
+                found = sha256_of(path) if expected else ""
             if found != expected:
                 raise SourceFailed(f"{offer.name} has the SHA-256 {found}, not {expected} as expected")
             return Brought(offer, path, found, 0, local=True)

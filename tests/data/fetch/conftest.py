@@ -62,6 +62,7 @@ class Fetching:
             place=RRSISD.place,
             required=RRSISD.tables,
             missing=missing_from(RRSISD),
+            way_out="name their folder or archive with --from",
             **{"say": self.lines.append, "pause": 0.01, **options},
         )
 

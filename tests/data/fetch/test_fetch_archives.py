@@ -78,7 +78,7 @@ def test_a_member_outside_the_target_is_refused(tmp_path, fetching, case, packer
             written.append(list(fetching.staging.glob("unpacked/**/*.jpg")))
 
     with pytest.raises(HarnessError, match=rf"set is refused: its member .* {words}"):
-        fetching(archive, say=say)
+        fetching(archive, tmp_path / "nowhere", say=say)  # the first of two, so that its failure is said
     assert written == [[]]  # the good member neither
     assert not fetching.root.exists()
     assert not list(tmp_path.rglob("evil*"))
@@ -265,6 +265,38 @@ def test_what_is_named_zip_and_is_none_is_named(tmp_path, fetching):
     (tmp_path / "set.zip").write_bytes(b"just words" * 100)
     with pytest.raises(HarnessError, match=r"set\.zip is no zip or tar archive"):
         fetching(tmp_path / "set.zip")
+
+
+def test_a_zip_without_its_end_is_said_to_be_so(server, fetching, mirror):
+    with pytest.raises(HarnessError, match=r"set\.zip is damaged or cut off \(its end is missing\)"):
+        fetching(server.put("/set.zip", mirror[:-100]))
+
+
+def test_an_archive_of_another_kind_is_not_downloaded(server, fetching, files):
+    url = server.put("/set.tar.bz2", tar_set(files, "w:bz2"))
+    with pytest.raises(
+        HarnessError, match=r"set\.tar\.bz2 is an archive of a kind that is not read .*unpack it your"
+    ):
+        fetching(url)
+    assert not server.log
+
+
+def test_a_folder_with_an_archive_of_another_kind_is_told_so(tmp_path, fetching, files):
+    (tmp_path / "downloads").mkdir()
+    (tmp_path / "downloads/set.tar.bz2").write_bytes(tar_set(files, "w:bz2"))
+    with pytest.raises(
+        HarnessError, match=r"set\.tar\.bz2 is an archive of a kind that is not read .*unpack it your"
+    ):
+        fetching(tmp_path / "downloads")
+
+
+def test_a_download_of_no_use_does_not_stay(server, fetching, files):
+    url = server.put("/download", tar_set(files, "w:bz2"))  # its name does not tell
+    with pytest.raises(
+        HarnessError, match=r"download is neither a file of this data set .*unpack it yourself"
+    ):
+        fetching(url)
+    assert [path.name for path in fetching.staging.rglob("*") if path.is_file()] == ["lock"]
 
 
 def test_members_are_never_written_twice(tmp_path, fetching, files):

@@ -33,7 +33,9 @@ def test_a_dropped_connection_goes_on_with_a_range_request(server, fetching, mir
     assert second.headers["if-range"] == server.files["/set.zip"].tag
     assert (second.status, third.status) == (206, 206)
     assert server.sent() < 1.2 * len(mirror)
-    assert any("was lost (it ended early)" in line and "trying again" in line for line in fetching.lines)
+    told = [line for line in fetching.lines if "trying again" in line]
+    assert len(told) == 1  # a line a file, however often
+    assert "was lost (it ended early)" in told[0]
 
 
 def test_a_download_that_fails_goes_on_with_the_next_call(server, fetching, mirror, files):
@@ -158,9 +160,33 @@ def test_a_wrong_checksum_is_an_error_and_the_download_is_deleted(server, fetchi
 
 
 def test_a_right_checksum_passes(server, fetching, mirror, files):
-    sums = {"set.zip": hashlib.sha256(mirror).hexdigest(), "instances.json": ""}
+    sums = {
+        "set.zip": hashlib.sha256(mirror).hexdigest(),
+        "instances.json": hashlib.sha256(files["rrsisd/instances.json"]).hexdigest().upper(),
+    }
     fetching(server.put("/set.zip", mirror), sha256=sums)
     assert fetching.content() == files
+    assert not [line for line in fetching.lines if "sha256" in line]
+
+
+@pytest.mark.parametrize("repair", [False, True])
+def test_a_checksum_of_no_file_is_named(server, fetching, mirror, files, repair):
+    url = server.put("/set.zip", mirror)
+    if repair:
+        fetching(url)
+        (fetching.root / "images/rrsisd/JPEGImages/00003.jpg").unlink()
+    fetching(url, sha256={"sett.zip": "00" * 32}, repair=repair)
+    assert fetching.content() == files
+    assert fetching.lines[-1] == (
+        "data.sha256 names 'sett.zip', which no file has here: nothing was compared with it. Did you mean 'set.zip'?"
+    )
+
+
+@pytest.mark.parametrize("value", ["", "00", "0" * 63 + "g", "sha256:" + "0" * 64])
+def test_what_is_no_checksum_is_refused_before_any_download(server, fetching, mirror, value):
+    with pytest.raises(HarnessError, match=r"data\.sha256 of 'set\.zip' is no SHA-256, which has 64 hexadec"):
+        fetching(server.put("/set.zip", mirror), sha256={"set.zip": value})
+    assert not server.log
 
 
 def test_a_wrong_checksum_of_a_member_is_an_error(server, fetching, mirror):
@@ -188,4 +214,4 @@ def test_a_whole_download_is_not_asked_for_again(server, fetching, mirror, files
     report = fetching(url)
     assert fetching.content() == files
     assert (len(server.log), report.received) == (asked, 0)
-    assert "download  2.0 MB" in capsys.readouterr().err
+    assert "download" not in capsys.readouterr().err  # nothing was

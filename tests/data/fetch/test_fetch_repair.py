@@ -146,7 +146,10 @@ def test_another_edition_of_a_recorded_file_does_not_come_in(server, fetched, fi
     (fetched.root / name).unlink()
     (fetched.root / IMAGES / "00008.jpg").unlink()
     url = server.put("/set.zip", zipped({**files, name: files[name] + b"\0"}, padding=500_000))
-    with pytest.raises(HarnessError, match=r"other content than SHA256SUMS tells .*00007\.jpg") as caught:
+    with pytest.raises(
+        HarnessError,
+        match=r"has other content than SHA256SUMS tells for 1 file \(.*00007\.jpg\); it is not taken",
+    ) as caught:
         fetched(url, repair=True)
     assert "1 file is still missing or damaged" in str(caught.value)
     assert not (fetched.root / name).exists()
@@ -185,7 +188,7 @@ def test_what_no_source_has_is_an_error_that_lists_them(server, fetched, files):
         fetched(server.url + "/none.zip", server.put("/part.zip", zipped(part, padding=500_000)), repair=True)
     assert f"1 file is still missing or damaged ({names[1]})" in str(caught.value)
     assert "404" in str(caught.value)
-    assert "part.zip: lacks 1 file" in str(caught.value)
+    assert f"part.zip: lacks 1 file ({names[1]})\n" in str(caught.value)
     assert (fetched.root / names[0]).read_bytes() == files[names[0]]
 
 

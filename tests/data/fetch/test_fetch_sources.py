@@ -187,6 +187,29 @@ def test_when_all_sources_fail_one_error_lists_them(server, fetching, tmp_path):
     assert not fetching.root.exists()
 
 
+@pytest.mark.parametrize("repair", [False, True])
+def test_the_failure_of_one_source_is_told_once(server, fetching, drawn, repair):
+    if repair:
+        shutil.copytree(drawn, fetching.root)
+        (fetching.root / "images/rrsisd/JPEGImages/00003.jpg").unlink()
+    with pytest.raises(HarnessError, match="404 Not Found"):
+        fetching(server.url + "/none.zip", repair=repair)
+    assert [line for line in fetching.lines if "none.zip" in line] == []
+
+
+@pytest.mark.parametrize("repair", [False, True])
+def test_the_lines_between_sources_are_short_and_the_last_list_is_whole(server, fetching, drawn, repair):
+    if repair:
+        shutil.copytree(drawn, fetching.root)
+        (fetching.root / "images/rrsisd/JPEGImages/00003.jpg").unlink()
+    page = server.put("/page.zip", b"<html><title>Sign in</title></html>")
+    with pytest.raises(HarnessError) as caught:
+        fetching(page, server.url + "/none.zip", repair=repair)
+    short = f"{page}: page.zip: the server sent a web page ('Sign in') in place of the file"
+    assert [line for line in fetching.lines if ".zip" in line] == [short]
+    assert f"  {short}; open the address in a browser to see what it wants\n" in str(caught.value)
+
+
 def test_nothing_unpacked_is_left_when_all_sources_fail(server, fetching, files):
     part = {name: one for name, one in files.items() if "00003.jpg" not in name}
     with pytest.raises(HarnessError, match="is not complete: 1 file is missing"):
@@ -242,10 +265,10 @@ def test_a_file_twice_is_fine_and_two_versions_of_it_are_not(tmp_path, drawn, fe
 def test_the_target_is_no_source(tmp_path, drawn, fetching):
     shutil.copytree(drawn, fetching.root)
     (fetching.root / "images/rrsisd/JPEGImages/00001.jpg").unlink()
-    with pytest.raises(HarnessError, match="is the target itself"):
-        fetching(fetching.root, repair=True)
+    (tmp_path / "downloads").mkdir()
+    (tmp_path / "downloads/link").symlink_to(tmp_path)  # the folder that the target is in
     with pytest.raises(HarnessError, match="has no file of this data set"):
-        fetching(tmp_path, repair=True)  # the folder that the target is in
+        fetching(tmp_path / "downloads", repair=True)
 
 
 def test_passwords_in_addresses_are_not_written_down(server, fetching, mirror):

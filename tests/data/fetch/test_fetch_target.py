@@ -2,41 +2,20 @@
 
 import json
 import os
-import resource
+import pty
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
-import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from packing import zipped
+from processes import HARNESS, refused, start, wait_for
 
 from harness.errors import HarnessError
-
-HARNESS = [Path(sys.executable).with_name("harness"), "data", "fetch", "rrsis-d"]
-
-
-def start(*arguments: str | Path, limit: int | None = None, cwd: Path | None = None) -> subprocess.Popen:
-    """`harness data fetch rrsis-d ...` in a process of its own; no file of it may be larger than `limit` bytes."""
-    return subprocess.Popen(
-        [*HARNESS, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=cwd,
-        preexec_fn=None
-        if limit is None
-        else lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )
-
-
-def wait_for(condition, seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.01)
 
 
 def test_a_killed_download_goes_on_with_a_range_request(server, fetching, mirror, files):
@@ -63,9 +42,30 @@ def test_an_interrupt_says_that_the_download_is_kept(server, fetching, mirror):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()
     assert process.returncode == 1
-    assert "What was downloaded is kept; the same command goes on with it" in err
+    assert "Finished downloads are kept" in err
+    assert "goes on with an unfinished one where the server can send the rest" in err
     assert "Traceback" not in err
     assert fetching.partial() > 400_000
+
+
+def test_a_termination_ends_like_an_interrupt(server, fetching, mirror):
+    url = server.put("/set.zip", mirror, rate=1_000_000)
+    here, there = pty.openpty()
+    process = start("--from", url, "--to", fetching.root, stderr=there, env=os.environ | {"TERM": "xterm"})
+    os.close(there)
+    wait_for(lambda: fetching.partial() > 400_000)
+    process.send_signal(signal.SIGTERM)
+    shown = b""
+    with suppress(OSError):  # the other end is closed
+        while block := os.read(here, 4096):
+            shown += block
+    os.close(here)
+    process.communicate()
+    assert process.returncode == 143
+    assert shown.count(b"\x1b[?25l") == shown.count(b"\x1b[?25h") > 0  # the cursor is hidden and shown again
+    assert b"Finished downloads are kept" in shown
+    assert b"Traceback" not in shown
+    assert sorted(path.name for path in fetching.staging.iterdir()) == ["downloads", "lock"]
 
 
 MOMENTS = {  # a function, and at which of its calls the process ends
@@ -210,12 +210,22 @@ def test_an_incomplete_target_is_an_error_that_names_the_way_out(server, fetchin
     assert fetching.content() == before
 
 
-def test_a_folder_with_something_else_is_not_touched(server, fetching, mirror):
+@pytest.mark.parametrize("repair", [False, True])
+def test_a_folder_with_something_else_is_not_touched(tmp_path, server, fetching, mirror, repair):
     fetching.root.mkdir()
     (fetching.root / "thesis.tex").write_text("mine")
-    with pytest.raises(HarnessError, match="is there and not complete"):
-        fetching(server.put("/set.zip", mirror))
-    assert [path.name for path in fetching.root.iterdir()] == ["thesis.tex"]
+    with pytest.raises(HarnessError, match=r"is not empty and holds no data set; name another folder$"):
+        fetching(server.put("/set.zip", mirror), repair=repair)
+    assert [path.name for path in tmp_path.rglob("*")] == ["target", "thesis.tex"]
+
+
+@pytest.mark.parametrize("there", ["rrsisd/instances.json", "images/rrsisd/JPEGImages/00003.jpg"])
+def test_one_file_of_the_set_is_enough_for_a_repair(server, fetching, mirror, files, there):
+    (fetching.root / there).parent.mkdir(parents=True)
+    (fetching.root / there).write_bytes(files[there])
+    fetching(server.put("/set.zip", mirror), repair=True)
+    assert fetching.content()[there] == files[there]
+    assert not {name for name in files if not name.endswith(".xml")} - set(fetching.content())
 
 
 def test_an_empty_folder_is_taken(server, fetching, mirror, files):
@@ -230,11 +240,68 @@ def test_a_file_in_place_of_the_target_is_an_error(server, fetching, mirror):
         fetching(server.put("/set.zip", mirror))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written_is_named(tmp_path, server, fetching, mirror):
-    tmp_path.chmod(0o500)
-    with pytest.raises(HarnessError, match="Permission denied"):
-        fetching(server.put("/set.zip", mirror))
+def test_a_folder_that_may_not_be_written_is_named(tmp_path, drawn):
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0o500)
+    said = refused("--from", drawn, "--to", folder / "set")
+    assert f"cannot write {folder}/.set.fetch: Permission denied" in said
+
+
+@pytest.fixture
+def closed():
+    """Takes all permissions from a file or folder, until the end of the test."""
+    modes = {}
+
+    def close(path: Path) -> Path:
+        modes[path] = path.stat().st_mode
+        path.chmod(0)
+        return path
+
+    yield close
+    for path, mode in modes.items():
+        path.chmod(mode)
+
+
+@pytest.mark.parametrize("what", ["images", "images/rrsisd/JPEGImages/00003.jpg", "images/rrsisd/ann_split"])
+@pytest.mark.parametrize("recorded", [True, False])
+def test_what_may_not_be_read_in_the_target_is_named(fetching, drawn, closed, what, recorded):
+    fetching(drawn)
+    if not recorded:
+        (fetching.root / "SHA256SUMS").unlink()
+    path = closed(fetching.root / what)
+    said = refused("--from", drawn, "--to", fetching.root, "--repair")
+    assert f"error: no access to {path}" in said
+    assert "(Permission denied); give it to this user" in said
+
+
+@pytest.mark.parametrize("what", ["", "images", "rrsisd/instances.json"])
+def test_what_may_not_be_read_in_the_source_is_named(tmp_path, drawn, closed, what):
+    source = tmp_path / "source"
+    shutil.copytree(drawn, source)
+    path = closed(source / what)
+    said = refused("--from", source, "--to", tmp_path / "set")
+    assert f"{source}: {path} cannot be read: Permission denied" in said
+    assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize("repair", [False, True])
+def test_target_and_source_are_apart(tmp_path, drawn, fetching, repair):
+    source = tmp_path / "source"
+    shutil.copytree(drawn, source)
+    names = sorted(source.rglob("*"))
+    fetching.root = source / "inner"
+    with pytest.raises(
+        HarnessError, match=rf"the source {source} and the target .*/inner lie in one another"
+    ):
+        fetching(source, repair=repair)
+    assert sorted(source.rglob("*")) == names
+    fetching.root = source  # complete: nothing to do
+    if repair:
+        with pytest.raises(HarnessError, match="lie in one another; name a folder elsewhere"):
+            fetching(source / "images", repair=True)
+        with pytest.raises(HarnessError, match="are one folder"):
+            fetching(source, repair=True)
+        assert sorted(source.rglob("*")) == names
 
 
 def test_what_a_broken_unpacking_left_is_not_used(server, fetching, mirror, files):
@@ -268,7 +335,7 @@ def test_the_command_takes_sources_and_root_from_the_profile(tmp_path, server, m
     assert process.returncode == 0, err
     assert "nowhere: does not exist" in err
     assert f"rrsis-d is in data/rrsis-d: {len(files)} files" in out
-    assert "Next: harness data verify data/rrsis-d" in out
+    assert out.endswith("Next: harness data verify data/rrsis-d\n")
     out, _ = start(cwd=tmp_path).communicate()
     assert "rrsis-d is complete in data/rrsis-d" in out
     (tmp_path / "data/rrsis-d/images/rrsisd/JPEGImages/00001.jpg").unlink()
@@ -283,6 +350,7 @@ def test_the_command_takes_sources_and_root_from_the_profile(tmp_path, server, m
     [
         (["rrsisd"], "no profile is about the data set 'rrsisd'. Did you mean 'rrsis-d'?"),
         (["mini-rrsis"], "mini-rrsis is drawn, not fetched"),
+        (["rrsis-d", "--from", ""], "--from has an empty place"),
         (["rrsis-d", "--from", "s3://bucket/set"], "s3 addresses are not read"),
         (
             ["other", "--params", "profiles/rrsisd/params.yaml"],
@@ -299,6 +367,35 @@ def test_wrong_arguments_are_one_message(tmp_path, arguments, words):
     assert process.stderr.startswith("error: ")
     assert words in process.stderr
     assert "Traceback" not in process.stderr
+
+
+def verification(tmp_path, name: str, source: Path, **data) -> str:
+    """The command that a fetch proposes next."""
+    profile(tmp_path, dataset=name, **data)
+    command = [*HARNESS[:-1], name, "--from", source, "--to", "a set"]
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    return process.stdout.rstrip().rpartition("Next: ")[2]
+
+
+def test_the_next_command_expects_what_was_fetched(tmp_path, drawn):
+    """Of a data set of one's own in RRSIS-D's layout, no manifest tells what it holds."""
+    proposed = verification(tmp_path, "small", drawn)
+    assert proposed == "harness data verify 'a set' --expect none"
+    done = subprocess.run([HARNESS[0], *shlex.split(proposed)[1:]], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 0
+
+
+def test_the_next_command_names_another_layout(tmp_path):
+    from PIL import Image
+
+    source = tmp_path / "source"
+    for folder in ("images", "masks"):
+        (source / folder).mkdir(parents=True)
+        Image.new("L", (8, 8)).save(source / folder / "1.tif")
+    for split in ("train", "val", "test"):
+        (source / f"output_phrase_{split}.txt").write_text("1 a road\n")
+    proposed = verification(tmp_path, "refsegrs", source, reader="refsegrs")
+    assert proposed == "harness data verify 'a set' --reader refsegrs"
 
 
 def test_from_and_to_need_no_profile(tmp_path, drawn, files):
