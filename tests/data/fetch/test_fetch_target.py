@@ -6,6 +6,7 @@ import pty
 import shlex
 import shutil
 import signal
+import time
 import subprocess
 import sys
 from contextlib import suppress
@@ -19,9 +20,9 @@ from harness.errors import HarnessError
 
 
 def test_a_killed_download_goes_on_with_a_range_request(server, fetching, mirror, files):
-    url = server.put("/set.zip", mirror, rate=1_000_000)
+    url = server.put("/set.zip", mirror, rate=250_000)
     process = start("--from", url, "--to", fetching.root)
-    wait_for(lambda: fetching.partial() > 400_000)
+    wait_for(lambda: fetching.partial() > 100_000)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not fetching.root.exists()
@@ -36,24 +37,26 @@ def test_a_killed_download_goes_on_with_a_range_request(server, fetching, mirror
 
 
 def test_an_interrupt_says_that_the_download_is_kept(server, fetching, mirror):
-    url = server.put("/set.zip", mirror, rate=1_000_000)
+    url = server.put("/set.zip", mirror, rate=250_000)
     process = start("--from", url, "--to", fetching.root)
-    wait_for(lambda: fetching.partial() > 400_000)
-    process.send_signal(signal.SIGINT)
+    wait_for(lambda: fetching.partial() > 100_000)
+    while process.poll() is None:  # Python loses an interrupt that comes within a callback of its own
+        process.send_signal(signal.SIGINT)
+        time.sleep(1)
     _, err = process.communicate()
     assert process.returncode == 1
     assert "Finished downloads are kept" in err
     assert "goes on with an unfinished one where the server can send the rest" in err
     assert "Traceback" not in err
-    assert fetching.partial() > 400_000
+    assert fetching.partial() > 100_000
 
 
 def test_a_termination_ends_like_an_interrupt(server, fetching, mirror):
-    url = server.put("/set.zip", mirror, rate=1_000_000)
+    url = server.put("/set.zip", mirror, rate=250_000)
     here, there = pty.openpty()
     process = start("--from", url, "--to", fetching.root, stderr=there, env=os.environ | {"TERM": "xterm"})
     os.close(there)
-    wait_for(lambda: fetching.partial() > 400_000)
+    wait_for(lambda: fetching.partial() > 100_000)
     process.send_signal(signal.SIGTERM)
     shown = b""
     with suppress(OSError):  # the other end is closed
@@ -103,9 +106,9 @@ main()
 
 
 def test_two_fetches_at_once(server, fetching, mirror, files):
-    url = server.put("/set.zip", mirror, rate=1_500_000)
+    url = server.put("/set.zip", mirror, rate=500_000)
     first = start("--from", url, "--to", fetching.root)
-    wait_for(lambda: fetching.partial() > 200_000)
+    wait_for(lambda: fetching.partial() > 50_000)
     with pytest.raises(
         HarnessError, match=rf"another fetch of .* is at work \(process {first.pid} on .*, since "
     ):
