@@ -2,13 +2,18 @@
 
 `evaluate_run` is the `evaluate` stage of one run. Into the run's folder it writes
 
-    {val,test}.{resized,native}.parquet   per-sample tables
+    {val,test}.{resized,native}.parquet   per-sample tables of the best weights on val
     test-shuffled.resized.parquet         the same with sentences shuffled between images
+    {val,test}-last.resized.parquet       per-sample tables of the weights after the last step
     predictions.parquet                   the masks of test at the network's input size, run-length encoded
     metrics.json                          the summaries, for `dvc metrics`
+
+Several processes share the batches. A batch holds the same rows whatever their number, so the network sees the same
+tensors and the tables are the same bytes. (On a CPU the number of threads of a process has to be the same, too: it
+changes the order of sums inside a matrix product.)
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -17,21 +22,28 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-import torch.nn.functional as F
-from pycocotools import mask as coco_mask
 from torch import Tensor, nn
 
 from harness.config import Params
 from harness.data.dataset import ExpressionDataset, normalize, open_dataset
 from harness.data.loader import batches_in_order
+from harness.errors import HarnessError
 from harness.files import atomic_write, write_json
-from harness.metrics import intersection_union, summarize
+from harness.metrics import summarize
 from harness.progress import Progress
 from harness.samples import SCHEMA, write_samples
-from harness.training.checkpoint import build_network, checkpoint_file, load_checkpoint, pick_device
+from harness.scoring import Scored, score_batch
+from harness.training.checkpoint import build_network, checkpoint_file, last_file, load_checkpoint
+from harness.training.distributed import Ranks, joined
 
 EVALUATED_SPLITS = ("val", "test")
 SHUFFLE_SEED = 0  # which sentences go with which images is the same for every run
+
+Tables = dict[str, pd.DataFrame]  # a per-sample table by protocol
+
+
+class EvaluationStopped(Exception):
+    """A process was told to stop; no process has a result."""
 
 
 @dataclass(frozen=True)
@@ -52,29 +64,69 @@ class Identity:
 
 
 def evaluate_run(params: Params, name: str) -> None:
-    """Evaluate the checkpoint of the run `name` of params.yaml on val, test, and test with shuffled sentences."""
-    identity = Identity.of(params, name)
-    device = pick_device()
-    model = build_network(params, params.runs[name]).to(device)
-    load_checkpoint(model, checkpoint_file(params, name))
-    batch_size = params.evaluation.batch_size
-    workers = params.training.workers  # no dependency of the stage: it changes no result
-    summaries: dict[str, dict[str, dict[str, float]]] = {}
-    for split in EVALUATED_SPLITS:
-        dataset = open_dataset(params, split)
-        batches = predict(model, dataset, batch_size, device, workers=workers, label=f"{name} {split}")
-        tables, predictions = evaluate(batches, dataset, identity, split, params.evaluation.protocols)
-        summaries[split] = write_tables(params, name, split, tables)
-    write_predictions(params, name, dataset, predictions)
+    """Evaluate a trained run of params.yaml: its best weights on val, test and test shuffled, its last on val and test.
 
-    text_rows = shuffled_rows(len(dataset), np.random.default_rng(SHUFFLE_SEED))
-    batches = predict(
-        model, dataset, batch_size, device, text_rows=text_rows, workers=workers, label=f"{name} shuffled"
-    )
-    tables, _ = evaluate(batches, dataset, identity, "test", ["resized"])
-    summaries["test-shuffled"] = write_tables(params, name, "test-shuffled", tables)
+    Under torchrun the processes share the work, and process 0 writes.
+    """
+    # What can be wrong with the files is found before the processes join, so that one message is enough.
+    data = {split: open_dataset(params, split) for split in EVALUATED_SPLITS}
+    model = build_network(params, params.runs[name])
+    best = load_checkpoint(model, checkpoint_file(params, name))
+    others = shuffled_rows(len(data["test"]), np.random.default_rng(SHUFFLE_SEED))
+    with joined(params.training.timeout) as ranks:
+        model.to(ranks.device)
+
+        def measure(
+            stem: str, protocols: Sequence[str], text_rows: np.ndarray | None = None
+        ) -> tuple[Tables, list[bytes]]:
+            split = stem.partition("-")[0]
+            batches = predict(
+                model,
+                data[split],
+                params.evaluation.batch_size,
+                ranks.device,
+                text_rows=text_rows,
+                workers=params.training.workers,  # no dependency of the stage: it changes no result
+                label=f"{name} {stem}",
+                ranks=ranks,
+            )
+            return evaluate(batches, data[split], Identity.of(params, name), split, protocols, ranks=ranks)
+
+        tables: dict[str, Tables] = {}
+        for split in EVALUATED_SPLITS:
+            tables[split], predictions = measure(split, params.evaluation.protocols)
+        tables["test-shuffled"], _ = measure("test-shuffled", ["resized"], others)
+        if last_file(params, name).exists():
+            last = load_checkpoint(model, last_file(params, name))
+            same = "step" in last and last["step"] == best.get("step")
+            for split in EVALUATED_SPLITS:
+                if same and "resized" in tables[split]:
+                    tables[f"{split}-last"] = {"resized": tables[split]["resized"]}
+                else:
+                    tables[f"{split}-last"], _ = measure(f"{split}-last", ["resized"])
+    if ranks.is_main:
+        write_results(params, name, tables, data["test"], predictions)
+
+
+def write_results(
+    params: Params, name: str, tables: dict[str, Tables], dataset: ExpressionDataset, predictions: list[bytes]
+) -> None:
+    """Write the files of a run and print its test figures.
+
+    Args:
+        params: the profile.
+        name: of the run.
+        tables: by stem, "test" or "test-last", and protocol.
+        dataset: the test split.
+        predictions: as `evaluate` returns them for `dataset`.
+    """
+    summaries = {stem: write_tables(params, name, stem, tables[stem]) for stem in tables}
+    for stem in (f"{split}-last" for split in EVALUATED_SPLITS):
+        if stem not in tables:  # weights from elsewhere have no last; an earlier one's table would mislead
+            (params.run_dir(name) / f"{stem}.resized.parquet").unlink(missing_ok=True)
+    write_predictions(params, name, dataset, predictions)
     write_json(params.run_dir(name) / "metrics.json", summaries)
-    measured = summaries["test"]["resized"]
+    measured = summaries["test"]["resized" if "resized" in summaries["test"] else "native"]
     print(
         f"{name}: test mIoU {measured['mIoU']:.2f}, oIoU {measured['oIoU']:.2f}, with shuffled sentences "
         f"{summaries['test-shuffled']['resized']['mIoU']:.2f}",
@@ -82,13 +134,12 @@ def evaluate_run(params: Params, name: str) -> None:
     )
 
 
-def write_tables(
-    params: Params, name: str, stem: str, tables: dict[str, pd.DataFrame]
-) -> dict[str, dict[str, float]]:
+def write_tables(params: Params, name: str, stem: str, tables: Tables) -> dict[str, dict[str, float]]:
     """Write `<stem>.<protocol>.parquet` of a run; return the summary of each protocol."""
-    shuffled = stem.endswith("-shuffled")
+    shuffled, last = stem.endswith("-shuffled"), stem.endswith("-last")
     for protocol, table in tables.items():
-        write_samples(table, params.run_dir(name) / f"{stem}.{protocol}.parquet", shuffled=shuffled)
+        path = params.run_dir(name) / f"{stem}.{protocol}.parquet"
+        write_samples(table, path, shuffled=shuffled, last=last)
     return {protocol: summarize(table) for protocol, table in tables.items()}
 
 
@@ -118,8 +169,13 @@ def predict(
     text_rows: np.ndarray | None = None,
     workers: int = 0,
     label: str | None = None,
+    ranks: Ranks | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[list[int], Tensor]]:
-    """Yield (rows, logits (B, 2, S, S)) for the whole split in order, batches fixed by index.
+    """Yield (rows, logits (B, 2, S, S)), batches fixed by index: batch i holds the rows from i * batch_size on.
+
+    Of several processes each takes every world-th batch, in order: neighbours in a split are alike in size, so all have
+    the same to do.
 
     Args:
         model: called as model(image, input_ids, attention_mask), in eval mode while this runs.
@@ -128,41 +184,41 @@ def predict(
         device: where the model is.
         text_rows: the row whose sentence goes with image i, to shuffle sentences between images; None: its own.
         workers: processes that decode images; 0: this one.
-        label: of a progress display; None for none.
+        label: of a progress display, in process 0; None for none.
+        ranks: the processes that share the split; None: this one takes all of it.
+        stopped: asked before each batch.
+
+    Raises:
+        EvaluationStopped: `stopped` said so in this process. `evaluate` tells the others.
     """
+    rank, world = (ranks.rank, ranks.world) if ranks else (0, 1)
+    firsts = range(rank * batch_size, len(dataset), world * batch_size)
+    share = sum(min(batch_size, len(dataset) - first) for first in firsts)
+    shared = f" (process 1 of {world})" if world > 1 else ""
+    shown = Progress(f"{label}{shared}", share, "expressions") if label and rank == 0 else None
+    rows_of_text = np.arange(len(dataset)) if text_rows is None else text_rows
     was_training = model.training
     model.eval()
-    rows_of_text = np.arange(len(dataset)) if text_rows is None else text_rows
-    with Progress(label, len(dataset), "expressions") if label else nullcontext() as progress:
-        for batch in batches_in_order(dataset, batch_size, workers=workers, device=device):
-            rows: list[int] = batch["index"].tolist()
-            text = torch.from_numpy(rows_of_text[rows])
-            with torch.inference_mode():
-                logits = model(
-                    normalize(batch["image"]),
-                    dataset.input_ids[text].to(device),
-                    dataset.attention_mask[text].to(device),
-                )
-            yield rows, logits
-            if progress is not None:
-                progress.advance(units=len(rows))
-    model.train(was_training)
-
-
-def resized_prediction(logits: Tensor) -> np.ndarray:
-    """Protocol `resized`: the predicted masks at the network's input size, bool (B, S, S)."""
-    return object_pixels(logits).cpu().numpy()
-
-
-def native_prediction(logits: Tensor, height: int, width: int) -> np.ndarray:
-    """Protocol `native`: one sample's logits (2, S, S), bilinear to the mask's size, argmax."""
-    resized = F.interpolate(logits[None], size=(height, width), mode="bilinear", align_corners=False)
-    return object_pixels(resized)[0].cpu().numpy()
-
-
-def object_pixels(logits: Tensor) -> Tensor:
-    """The argmax of two classes, (B, 2, H, W) to bool (B, H, W): a tie is background, as argmax has it."""
-    return logits[:, 1] > logits[:, 0]
+    try:
+        with shown or nullcontext():
+            for batch in batches_in_order(
+                dataset, batch_size, rank=rank, world=world, workers=workers, device=device
+            ):
+                if stopped():
+                    raise EvaluationStopped
+                rows: list[int] = batch["index"].tolist()
+                text = torch.from_numpy(rows_of_text[rows])
+                with torch.inference_mode():
+                    logits = model(
+                        normalize(batch["image"]),
+                        dataset.input_ids[text].to(device),
+                        dataset.attention_mask[text].to(device),
+                    )
+                yield rows, logits
+                if shown is not None:
+                    shown.advance(units=len(rows))
+    finally:
+        model.train(was_training)
 
 
 def evaluate(
@@ -171,8 +227,10 @@ def evaluate(
     identity: Identity,
     split: str,
     protocols: Sequence[str],
-) -> tuple[dict[str, pd.DataFrame], list[bytes]]:
-    """Score predictions.
+    *,
+    ranks: Ranks | None = None,
+) -> tuple[Tables, list[bytes]]:
+    """Score predictions; every process gets the result of all.
 
     Args:
         batches: rows of the split and their logits, as `predict` yields them.
@@ -180,47 +238,37 @@ def evaluate(
         identity: the constant columns.
         split: "train", "val" or "test".
         protocols: "resized", "native" or both; scored from the same logits.
+        ranks: the processes that share the split, as given to `predict`; all of them call this.
 
     Returns:
         The per-sample table of each protocol, and the resized predictions as COCO RLE counts, in the split's order.
+
+    Raises:
+        EvaluationStopped: one process was stopped; raised in all of them.
+        HarnessError: one could not decode a sample; raised in all of them.
     """
-    scores: dict[str, list[dict[str, float]]] = {protocol: [] for protocol in protocols}
-    predictions: list[bytes] = []
-    for rows, logits in batches:
-        resized = resized_prediction(logits)
-        predictions += [encode_mask(mask) for mask in resized]
-        for position, row in enumerate(rows):
-            for protocol in protocols:
-                if protocol == "resized":
-                    target = dataset.resized_mask(row).astype(bool)
-                    predicted = resized[position]
-                else:
-                    target = dataset.native_mask(row).astype(bool)
-                    predicted = native_prediction(logits[position], *target.shape)
-                scores[protocol].append(score(predicted, target))
-    return {
-        protocol: sample_table(scores[protocol], dataset, identity, split, protocol) for protocol in protocols
-    }, predictions
-
-
-def score(predicted: np.ndarray, target: np.ndarray) -> dict[str, float]:
-    """The measured columns of one row: counts, IoU, and the true mask's size and place."""
-    intersection, union = (int(count) for count in intersection_union(predicted, target))
-    height, width = target.shape
-    area = int(target.sum())
-    center_x = center_y = float("nan")
-    if area:
-        center_x = float((target.sum(0) * (np.arange(width) + 0.5)).sum() / area / width)
-        center_y = float((target.sum(1) * (np.arange(height) + 0.5)).sum() / area / height)
-    return {
-        "intersection": intersection,
-        "union": union,
-        "iou": intersection / union if union else 0.0,
-        "mask_area": area,
-        "area_share": area / (height * width),
-        "center_x": center_x,
-        "center_y": center_y,
+    own: list[Scored] | Exception
+    try:
+        own = [scored for rows, logits in batches for scored in score_batch(rows, logits, dataset, protocols)]
+    except (EvaluationStopped, HarnessError) as error:
+        own = error  # told to the others, which would wait for this one's rows
+    everything: list[Scored] = []
+    for share in ranks.gather(own) if ranks else [own]:
+        if isinstance(share, HarnessError) and ranks:
+            ranks.end(share)
+        if isinstance(share, Exception):
+            raise share
+        everything += share
+    everything.sort(key=lambda scored: scored.row)
+    if [scored.row for scored in everything] != list(range(len(dataset))):
+        raise ValueError(f"{len(everything)} rows were predicted, not each of the {len(dataset)} rows once")
+    tables = {
+        protocol: sample_table(
+            [scored.measured[protocol] for scored in everything], dataset, identity, split, protocol
+        )
+        for protocol in protocols
     }
+    return tables, [scored.prediction for scored in everything]
 
 
 def sample_table(
@@ -237,11 +285,6 @@ def sample_table(
         "dataset": identity.dataset,
     }
     return pd.concat([described, pd.DataFrame(scores)], axis=1).assign(**constant)[SCHEMA.names]
-
-
-def encode_mask(mask: np.ndarray) -> bytes:
-    """COCO run-length counts of a bool mask (H, W)."""
-    return coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"]
 
 
 def shuffled_rows(count: int, rng: np.random.Generator) -> np.ndarray:

@@ -12,6 +12,7 @@ from harness.files import atomic_write
 SCHEMA_KEY = b"rrsis_harness.samples"
 SCHEMA_VERSION = b"1"
 SENTENCES_KEY = b"rrsis_harness.sentences"
+WEIGHTS_KEY = b"rrsis_harness.weights"
 
 SCHEMA = pa.schema(
     [
@@ -38,16 +39,23 @@ SCHEMA = pa.schema(
 )
 
 
-def write_samples(samples: pd.DataFrame, path: Path | str, *, shuffled: bool = False) -> None:
+def write_samples(
+    samples: pd.DataFrame, path: Path | str, *, shuffled: bool = False, last: bool = False
+) -> None:
     """Write a per-sample table as Parquet; the same rows give the same bytes.
 
     Args:
         samples: the columns of `SCHEMA`.
         path: the file.
         shuffled: the model was given the sentences of other images; said in the file's metadata.
+        last: it had the weights of its last step, not the best on val; said there as well.
     """
     table = pa.Table.from_pandas(samples[SCHEMA.names], schema=SCHEMA, preserve_index=False)
-    metadata = SCHEMA.metadata | ({SENTENCES_KEY: b"shuffled"} if shuffled else {})
+    metadata = dict(SCHEMA.metadata)
+    if shuffled:
+        metadata[SENTENCES_KEY] = b"shuffled"
+    if last:
+        metadata[WEIGHTS_KEY] = b"last"
     with atomic_write(path) as temporary:
         pq.write_table(table.replace_schema_metadata(metadata), temporary, compression="zstd")
 
@@ -55,6 +63,11 @@ def write_samples(samples: pd.DataFrame, path: Path | str, *, shuffled: bool = F
 def is_shuffled(path: Path | str) -> bool:
     """Whether a table that `read_samples` accepts was made with the sentences of other images."""
     return (pq.read_schema(path).metadata or {}).get(SENTENCES_KEY) == b"shuffled"
+
+
+def is_last(path: Path | str) -> bool:
+    """Whether a table that `read_samples` accepts was made with the weights of the last step."""
+    return (pq.read_schema(path).metadata or {}).get(WEIGHTS_KEY) == b"last"
 
 
 def read_samples(path: Path | str) -> pd.DataFrame:

@@ -1,4 +1,5 @@
 import json
+import multiprocessing
 
 import numpy as np
 import pandas as pd
@@ -12,18 +13,23 @@ from toy import toy_params
 
 from harness.data.dataset import open_dataset
 from harness.evaluation import (
+    EvaluationStopped,
     Identity,
-    encode_mask,
     evaluate,
-    native_prediction,
+    evaluate_run,
     predict,
-    score,
     shuffled_rows,
     write_predictions,
 )
-from harness.samples import SCHEMA, read_samples
+from harness.metrics import summarize
+from harness.samples import SCHEMA, is_last, is_shuffled, read_samples
+from harness.scoring import encode_mask, native_prediction, score
+from harness.training.checkpoint import build_network, checkpoint_file, last_file, save_checkpoint
+from harness.training.distributed import Ranks
 from harness.trivial import evaluate_trivial, mean_train_mask
 
+CPU = torch.device("cpu")
+RUN = "lavt-full-s0"
 IDENTITY = Identity("mafn", "full", 0, "mini-rrsis")
 
 
@@ -67,7 +73,7 @@ def test_a_perfect_network_scores_one_and_needs_its_own_sentence(prepared):
 def test_a_table_has_the_schema_and_the_splits_own_columns(prepared):
     dataset = open_dataset(prepared, "val")
     tables, predictions = evaluate(
-        predict(Oracle(dataset), dataset, 32, torch.device("cpu")),
+        predict(Oracle(dataset), dataset, 32, CPU),
         dataset,
         IDENTITY,
         "val",
@@ -87,7 +93,7 @@ def test_batches_do_not_change_the_integers(prepared):
     dataset = open_dataset(prepared, "test")
     results = []
     for batch_size in (1, 3, 100):
-        batches = predict(Oracle(dataset), dataset, batch_size, torch.device("cpu"))
+        batches = predict(Oracle(dataset), dataset, batch_size, CPU)
         results.append(evaluate(batches, dataset, IDENTITY, "test", ["resized"])[0]["resized"])
     pd.testing.assert_frame_equal(results[0], results[1])
     pd.testing.assert_frame_equal(results[0], results[2])
@@ -169,16 +175,102 @@ def test_the_mean_train_mask_is_cut_where_it_scores_best(prepared):
     assert predicted.any()
 
 
-def test_metrics_json_is_what_dvc_reads(prepared, tmp_path):
-    from harness.evaluation import evaluate_run
-    from harness.training.loop import train
+def test_a_stop_is_asked_for_before_each_batch_and_leaves_no_result(prepared):
+    dataset = open_dataset(prepared, "test")
+    model = Oracle(dataset).train()
+    answers = iter([False, False, True])
+    predicted = predict(model, dataset, 3, CPU, workers=1, stopped=lambda: next(answers))
+    with pytest.raises(EvaluationStopped):
+        evaluate(predicted, dataset, IDENTITY, "test", ["resized"])
+    assert next(answers, None) is None
+    assert model.training
+    assert multiprocessing.active_children() == [], "the loader's process has ended"
 
+
+@pytest.mark.parametrize("world", [2, 3, 4])
+def test_processes_share_the_batches_of_one(prepared, world):
+    """Three batches; the last of four processes has none."""
+    dataset = open_dataset(prepared, "test")
+
+    def batches(rank, world):
+        return [
+            (rows, logits.numpy().tobytes())
+            for rows, logits in predict(Oracle(dataset), dataset, 3, CPU, ranks=Ranks(rank, world, CPU))
+        ]
+
+    alone = batches(0, 1)
+    assert [rows for rows, _ in alone] == [[0, 1, 2], [3, 4, 5], [6, 7]]
+    shares = [batches(rank, world) for rank in range(world)]
+    assert shares == [alone[rank::world] for rank in range(world)]
+
+
+def test_rows_that_are_missing_are_not_taken_for_a_table(prepared):
+    dataset = open_dataset(prepared, "test")
+    batches = list(predict(Oracle(dataset), dataset, 3, CPU))
+    with pytest.raises(ValueError, match="5 rows were predicted, not each of the 8 rows once"):
+        evaluate(iter(batches[1:]), dataset, IDENTITY, "test", ["resized"])
+
+
+@pytest.fixture
+def profile(prepared, tmp_path):
+    """A profile of its own on the prepared toy data; its run has untrained weights, those of the first step."""
     params = toy_params(tmp_path)
     (tmp_path / "out").mkdir()
     (tmp_path / "out/data").symlink_to(prepared.out / "data")
-    train(params, "mafn-k1-s0")
-    evaluate_run(params, "mafn-k1-s0")
-    measured = json.loads((params.run_dir("mafn-k1-s0") / "metrics.json").read_text())
-    assert measured.keys() == {"val", "test", "test-shuffled"}
+    save_weights(params, checkpoint_file(params, RUN), seed=0, step=1)
+    return params
+
+
+def save_weights(params, path, *, seed, step):
+    torch.manual_seed(seed)
+    save_checkpoint(build_network(params, params.runs[RUN]), path, {"run": RUN, "step": step})
+
+
+def test_metrics_json_is_what_dvc_reads(profile):
+    save_weights(profile, last_file(profile, RUN), seed=1, step=2)
+    evaluate_run(profile, RUN)
+    folder = profile.run_dir(RUN)
+    measured = json.loads((folder / "metrics.json").read_text())
+    assert measured.keys() == {"val", "test", "test-shuffled", "val-last", "test-last"}
     assert measured["test"].keys() == {"resized", "native"}
     assert measured["test"]["resized"]["n"] == 8
+    for stem, by_protocol in measured.items():
+        for protocol, summary in by_protocol.items():
+            assert summary == summarize(read_samples(folder / f"{stem}.{protocol}.parquet"))
+
+
+def test_tables_of_the_last_weights_say_so_and_are_theirs(profile, tmp_path):
+    save_weights(profile, last_file(profile, RUN), seed=1, step=2)
+    evaluate_run(profile, RUN)
+    folder = profile.run_dir(RUN)
+    assert sorted(path.name for path in folder.glob("*.parquet") if is_last(path)) == [
+        "test-last.resized.parquet",
+        "val-last.resized.parquet",
+    ]
+    assert not is_shuffled(folder / "test-last.resized.parquet")
+    last = {split: read_samples(folder / f"{split}-last.resized.parquet") for split in ("val", "test")}
+    save_weights(profile, checkpoint_file(profile, RUN), seed=1, step=2)
+    evaluate_run(profile, RUN)
+    for split, table in last.items():
+        pd.testing.assert_frame_equal(table, read_samples(folder / f"{split}.resized.parquet"))
+
+
+def test_weights_of_one_step_are_evaluated_once(profile):
+    """The two files differ here, which those of one step never do, so that a second evaluation would show."""
+    folder = profile.run_dir(RUN)
+    for step, same in ((1, True), (2, False)):
+        save_weights(profile, last_file(profile, RUN), seed=1, step=step)
+        evaluate_run(profile, RUN)
+        best, last = (read_samples(folder / f"{stem}.resized.parquet") for stem in ("test", "test-last"))
+        assert best.equals(last) == same
+
+
+def test_weights_without_a_last_leave_no_table_of_an_earlier_one(profile):
+    save_weights(profile, last_file(profile, RUN), seed=1, step=2)
+    evaluate_run(profile, RUN)
+    last_file(profile, RUN).unlink()
+    evaluate_run(profile, RUN)
+    folder = profile.run_dir(RUN)
+    assert len(list(folder.glob("*.parquet"))) == 6
+    assert not list(folder.glob("*-last*"))
+    assert json.loads((folder / "metrics.json").read_text()).keys() == {"val", "test", "test-shuffled"}

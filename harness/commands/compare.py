@@ -120,7 +120,7 @@ def _side(
 
 
 def _file_side(name: str, split: str | None, protocol: str | None, seeds: tuple[int, ...] | None) -> _Side:
-    from harness.samples import is_shuffled, read_samples
+    from harness.samples import is_last, is_shuffled, read_samples
 
     samples = read_samples(name)
     if seeds is not None:
@@ -130,12 +130,12 @@ def _file_side(name: str, split: str | None, protocol: str | None, seeds: tuple[
     for column, wanted in (("split", split), ("protocol", protocol)):
         if wanted is not None and (held := set(samples[column]) - {wanted}):
             raise HarnessError(f"--{column} {wanted}, but {name} holds {', '.join(sorted(held))}")
-    notes = (
-        (f"{Path(name).name} was made with the sentences of other images (shuffled).",)
-        if is_shuffled(name)
-        else ()
-    )
-    return _Side(name, samples, bool((samples["model"] == "trivial").all()), notes)
+    notes = []
+    if is_shuffled(name):
+        notes.append(f"{Path(name).name} was made with the sentences of other images (shuffled).")
+    if is_last(name):
+        notes.append(f"{Path(name).name} was made with the weights of the last step, not the best on val.")
+    return _Side(name, samples, bool((samples["model"] == "trivial").all()), tuple(notes))
 
 
 def _run_side(params: "Params", name: str, split: str, protocol: str, seeds: tuple[int, ...] | None) -> _Side:

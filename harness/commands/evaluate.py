@@ -12,7 +12,10 @@ from harness.commands import params_option
 @click.option("--trivial", is_flag=True, help="Instead: empty mask, whole image and mean train mask.")
 @params_option
 def command(name: str | None, trivial: bool, params_path: Path) -> None:
-    """Write the per-sample tables of one trained network, or of the trivial predictors."""
+    """Write the per-sample tables of one trained network, or of the trivial predictors.
+
+    Processes that torchrun starts share a network's work: torchrun --nproc-per-node 2 -m -- harness evaluate --run RUN
+    """
     from harness.config import load_params
 
     if (name is None) == (not trivial):

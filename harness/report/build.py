@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from harness.config import Params
 from harness.files import atomic_write
 from harness.report import wording
+from harness.report.checkpoints import read_checkpoints
 from harness.report.comparisons import ComparisonGroup, SanityRow, comparison_groups, sanity_rows
 from harness.report.data import read_data
 from harness.report.figures import forest_plot, training_curves
@@ -36,6 +37,7 @@ CONTENTS = (
     ("table3", "Table III"),
     ("significance", "Significance"),
     ("sanity", "Sanity checks"),
+    ("checkpoints", "Choice of the checkpoint"),
     ("overlays", "Predictions"),
     ("data", "Data"),
     ("training", "Training"),
@@ -201,6 +203,7 @@ def _context(params: Params) -> dict[str, Any]:
         "pairing_sentence": _pairing_sentence(statistics.comparisons) if statistics.comparisons else "",
         "method_lines": _method_lines(statistics),
         "sanity": sanity,
+        "checkpoints": read_checkpoints(runs),
         "overlays": overlays,
         "data": read_data(params),
         "tile_size": TILE,

@@ -232,5 +232,8 @@ def test_what_a_comparison_cannot_mean_is_noted(params, tmp_path):
         write_samples(samples, tmp_path / f"{name}.parquet", shuffled=shuffled)
     output = run(params, str(tmp_path / "own.parquet"), str(tmp_path / "shuffled.parquet")).output
     assert "shuffled.parquet was made with the sentences of other images" in " ".join(output.split())
+    write_samples(samples, tmp_path / "last.parquet", last=True)
+    output = run(params, str(tmp_path / "own.parquet"), str(tmp_path / "last.parquet")).output
+    assert "last.parquet was made with the weights of the last step" in " ".join(output.split())
     assert "own.parquet was made" not in output
     assert "Note" not in run(params, "mafn", "rmsin").output
