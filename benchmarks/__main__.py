@@ -8,10 +8,11 @@ python -m benchmarks rehearsal 1000  the data stages with 1,000 images in place 
 
 import sys
 
-from benchmarks import loader, networks, rehearsal, statistics
+from benchmarks import loader, loop, networks, rehearsal, statistics
 
 PARTS = {
     "loader": loader.run,
+    "loop": loop.run,
     "networks": networks.run,
     "statistics": statistics.run,
     "rehearsal": rehearsal.run,

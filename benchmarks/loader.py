@@ -128,7 +128,8 @@ def _plain_batches(dataset: Reference) -> Iterator:
 
 def _our_batches(dataset: ExpressionDataset) -> Iterator:
     repeated = Repeated(dataset, BATCH * BATCHES)
-    return batches(repeated, BATCH, seed=0, epoch=0, workers=1, device=torch.device("cpu"))
+    steps = batches(repeated, BATCH, seed=0, epoch=0, workers=1, device=torch.device("cpu"))
+    return (batch for step in steps for batch in step)
 
 
 def _worker_seconds(loaded: Iterator) -> tuple[float, int]:

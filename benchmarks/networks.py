@@ -21,9 +21,11 @@ import torch
 from baselines.official import RELEASED
 from harness.complexity import complexity
 from harness.models import create_model
-from harness.training.loop import enable_checkpointing
+from harness.training.losses import segmentation_loss
 from harness.training.memory import return_freed_tensors
-from harness.training.recipe import find_recipe, make_optimizer, segmentation_loss
+from harness.training.numerics import enable_checkpointing
+from harness.training.optimizer import make_optimizer
+from harness.training.recipe import find_recipe
 
 BATCH, SIDE, WORDS = 2, 480, 20
 REPEATS = 3

@@ -4,6 +4,7 @@ A command module exposes `command` and imports what is heavy inside its function
 """
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -61,8 +62,9 @@ def main() -> None:
     try:
         cli(prog_name="harness")
     except HarnessError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        if error.rank is not None or os.environ.get("RANK", "0") == "0":
+            print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader of our output, `head` say, is gone
         sys.stderr.close()
         sys.exit(1)

@@ -118,18 +118,29 @@ class Pretrained(Section):
 class Training(Section):
     """What the recipe leaves open, and what departs from it."""
 
-    recipe: Literal["released", "common"] = "released"
+    recipe: Literal["released", "common", "paper"] = "released"
     pretrained: Pretrained | None = Pretrained()  # `false`: from scratch, every layer of text trained
     epochs: Positive | None = None  # None, here and below: the recipe's
-    batch_size: Positive | None = None
+    batch_size: Positive | None = None  # samples a step, over all processes
+    micro_batch: Positive | None = (
+        None  # samples that a process takes at once; the rest of its share accumulates
+    )
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     black_boxes: BlackBoxes = BlackBoxes()
     validate_every: Positive = 1
     workers: Annotated[int, Field(ge=0)] = 0
-    precision: Literal["fp32", "bf16"] = "fp32"  # bf16: autocast; weights, optimizer and loss stay in float32
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] = (
+        "fp32"  # 16 bits: autocast; weights and loss stay in float32
+    )
+    deterministic: bool = False  # the same bits on the same machine, also on a GPU; slower there
+    clip_norm: Annotated[float, Field(gt=0)] | None = None  # of the gradient; None: no clipping, as released
     activation_checkpointing: bool = False  # recompute in the backward pass: less memory, more time
     channels_last: bool = False  # memory layout of the convolutions' weights
     compile: bool = False  # torch.compile: minutes at the start, faster steps
+    checkpoint_every: Positive = 200  # steps; also at every epoch's end
+    curve_every: Positive = 10  # steps a point of the training curves
+    tensorboard: bool = False  # write the curves for TensorBoard, too
+    timeout: Annotated[float, Field(gt=0)] = 600  # seconds that a process waits for the others
 
     @field_validator("pretrained", mode="before")
     @classmethod
@@ -226,6 +237,10 @@ class Params(Section):
     def split_file(self, split: str) -> Path:
         """The prepared Arrow file of a split."""
         return self.out / "data" / f"{split}.arrow"
+
+    def training_dir(self, run: str) -> Path:
+        """The folder of a run in training: its checkpoints, until it is done."""
+        return self.out / "training" / run
 
     @property
     def statistics_file(self) -> Path:

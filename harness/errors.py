@@ -4,8 +4,11 @@
 class HarnessError(Exception):
     """Bad input: one message that names the file, the value and the way out.
 
-    The command line prints it without a traceback and exits with code 2.
+    The command line prints it without a traceback and exits with `exit_code`.
     """
+
+    exit_code = 2
+    rank: int | None = None  # of several processes the one whose own error this is; None: all have it
 
 
 def suggestion(name: str, known: list[str]) -> str:

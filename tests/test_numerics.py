@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from baselines import layers
 from harness.models import create_model
-from harness.training.loop import to_channels_last
+from harness.training.numerics import to_channels_last
 
 # The coarsest grid is 3 x 3. On one of 2 x 2, where the kernel of the stride-3 convolution is larger than the map,
 # torch 2.14's bf16 gradient of it reads memory that nobody wrote, on a CPU.

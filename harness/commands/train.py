@@ -1,5 +1,7 @@
 """`harness train`."""
 
+import os
+import sys
 from pathlib import Path
 
 import rich_click as click
@@ -8,14 +10,37 @@ from harness.commands import params_option
 
 
 @click.command(name="train")
-@click.option("--run", "name", required=True, help="A run of params.yaml; mafn-s0 is short for mafn-full-s0.")
+@click.argument("run", required=False)
+@click.option(
+    "--run", "name", help="A run of params.yaml; mafn-s0 is short for mafn-full-s0. Or name it without --run."
+)
+@click.option(
+    "--processes",
+    metavar="N|auto",
+    default="1",
+    show_default=True,
+    help="Start so many processes on this machine; auto: one for each GPU. Not under torchrun.",
+)
 @params_option
-def command(name: str, params_path: Path) -> None:
-    """Train one network."""
+def command(run: str | None, name: str | None, processes: str, params_path: Path) -> None:
+    """Train one network, or go on where its training was interrupted. RUN alone is the same as --run RUN.
+
+    Ctrl-C and SIGTERM end the step, save and leave with exit code 75; the same command goes on. A second signal stops
+    at once.
+    """
     from harness.config import load_params
 
+    if (run is None) == (name is None):  # torchrun takes --run for an option of its own
+        raise click.UsageError("name one run: --run RUN, or RUN alone")
     params = load_params(params_path)
-    name = params.run_name(name)
+    name = params.run_name(run or name or "")
+    if processes != "1" and "TORCHELASTIC_RUN_ID" not in os.environ:
+        from harness.training.launch import launch, number_of_processes
+        from harness.training.plan import resolve_recipe
+
+        number = number_of_processes(processes, resolve_recipe(params, name).batch_size)
+        if number > 1:
+            sys.exit(launch(["train", name, "--params", str(params_path)], number))
     from harness.training.loop import train
 
     train(params, name)

@@ -6,13 +6,14 @@ black boxes are drawn from generators of their own, and torch's global generator
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, TypedDict, cast
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, default_collate
+from torch.utils.data import BatchSampler, DataLoader, Dataset, default_collate
 
 from harness.data.dataset import ExpressionDataset
 from harness.errors import HarnessError
@@ -30,31 +31,42 @@ class Batch(TypedDict):
     attention_mask: Tensor  # int64 (B, L)
 
 
-class EpochSampler(Sampler[int]):
-    """The rows of one epoch, each once, in an order that depends on seed and epoch alone.
+def rows_of_steps(
+    length: int,
+    batch_size: int,
+    *,
+    seed: int,
+    epoch: int,
+    first_step: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    micro_batch: int | None = None,
+) -> list[list[int]]:
+    """The rows of one epoch that one of several processes takes, a list for each of its micro-batches.
+
+    The epoch is one permutation of all rows, which depends on seed and epoch alone, cut into batches; what is left over
+    is dropped, as released. A process takes a contiguous part of each batch, micro-batch after micro-batch.
 
     Args:
         length: rows of the split.
+        batch_size: samples a step, over all processes: a multiple of world * micro_batch.
         seed: of the run.
         epoch: which epoch, from 0.
-        start: rows of this epoch that were taken before, to go on in the middle of it.
+        first_step: how many steps of the epoch to leave out, to go on in the middle of it.
+        rank: which process.
+        world: number of processes.
+        micro_batch: samples that a process takes at once; None: its whole share.
     """
-
-    def __init__(self, length: int, *, seed: int, epoch: int, start: int = 0) -> None:
-        if not 0 <= start <= length:
-            raise ValueError(f"start {start} is not within an epoch of {length} rows")
-        self.length, self.seed, self.epoch, self.start = length, seed, epoch, start
-
-    def __iter__(self) -> Iterator[int]:
-        # `start` counts the rows of all processes: one of several would take its share of what is left after it.
-        return iter(self.order()[self.start :].tolist())
-
-    def __len__(self) -> int:
-        return self.length - self.start
-
-    def order(self) -> np.ndarray:
-        """The whole epoch's order, int64 (length,)."""
-        return np.random.default_rng([self.seed, 2, self.epoch]).permutation(self.length)
+    share = batch_size // world
+    micro_batch = micro_batch or share
+    if share * world != batch_size or share % micro_batch:
+        raise ValueError(f"{batch_size} samples do not divide into {world} x micro-batches of {micro_batch}")
+    steps = length // batch_size
+    if not 0 <= first_step <= steps:
+        raise ValueError(f"step {first_step} is not within an epoch of {steps}")
+    order = np.random.default_rng([seed, 2, epoch]).permutation(length)[: steps * batch_size]
+    shares = order.reshape(steps, world, share)[first_step:, rank]
+    return shares.reshape(-1, micro_batch).tolist()
 
 
 def batches(
@@ -63,34 +75,60 @@ def batches(
     *,
     seed: int,
     epoch: int,
-    first_batch: int = 0,
+    first_step: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    micro_batch: int | None = None,
     workers: int,
     device: torch.device,
-) -> Iterator[Batch]:
-    """Yield the batches of one epoch of training; what is left over at its end is dropped, as released.
+) -> Iterator[list[Batch]]:
+    """Yield one process's micro-batches of each step of an epoch; see `rows_of_steps`.
 
     Args:
         dataset: the split; its black boxes are those of `epoch`.
-        batch_size: samples a batch.
+        batch_size: samples a step, over all processes.
         seed: of the order.
         epoch: which epoch, from 0.
-        first_batch: how many batches of the epoch to leave out, to go on in the middle of it.
+        first_step: how many steps of the epoch to leave out.
+        rank: which process.
+        world: number of processes.
+        micro_batch: samples that a process takes at once.
         workers: processes that decode; 0: this one.
         device: where the batches go.
 
     Raises:
         HarnessError: a sample cannot be decoded, or a worker process ended.
     """
-    sampler = EpochSampler(len(dataset), seed=seed, epoch=epoch, start=first_batch * batch_size)
-    rows = BatchSampler(sampler, batch_size, drop_last=True)
-    return _deliver(_Batches(dataset, epoch), rows, workers, device)
+    rows = rows_of_steps(
+        len(dataset),
+        batch_size,
+        seed=seed,
+        epoch=epoch,
+        first_step=first_step,
+        rank=rank,
+        world=world,
+        micro_batch=micro_batch,
+    )
+    delivered = _deliver(_Batches(dataset, epoch), rows, workers, device)
+    accumulated = batch_size // world // (micro_batch or batch_size // world)
+    while step := list(islice(delivered, accumulated)):
+        yield step
 
 
 def batches_in_order(
-    dataset: ExpressionDataset, batch_size: int, *, workers: int, device: torch.device
+    dataset: ExpressionDataset,
+    batch_size: int,
+    *,
+    rank: int = 0,
+    world: int = 1,
+    workers: int,
+    device: torch.device,
 ) -> Iterator[Batch]:
-    """Yield the whole split in its order; the last batch may be smaller. See `batches`."""
-    rows = BatchSampler(range(len(dataset)), batch_size, drop_last=False)
+    """Yield the whole split in its order, or one process's share: every world-th batch, beginning with `rank`.
+
+    The last batch of the split may be smaller. See `batches`.
+    """
+    rows = list(BatchSampler(range(len(dataset)), batch_size, drop_last=False))[rank::world]
     return _deliver(_Batches(dataset, dataset.epoch), rows, workers, device)
 
 
@@ -111,7 +149,9 @@ class _Batches(Dataset["Batch | HarnessError"]):
             return error
 
 
-def _deliver(dataset: _Batches, rows: BatchSampler, workers: int, device: torch.device) -> Iterator[Batch]:
+def _deliver(
+    dataset: _Batches, rows: Iterable[list[int]], workers: int, device: torch.device
+) -> Iterator[Batch]:
     loader: DataLoader[Batch | HarnessError] = DataLoader(
         dataset,
         batch_size=None,  # `rows` yields whole batches

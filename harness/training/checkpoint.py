@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -24,6 +23,11 @@ SCHEMA_VERSION = 1
 def checkpoint_file(params: Params, run: str) -> Path:
     """The weights that a run keeps: the best by oIoU on val."""
     return params.run_dir(run) / "weights" / "model.safetensors"
+
+
+def last_file(params: Params, run: str) -> Path:
+    """The weights after a run's last step."""
+    return checkpoint_file(params, run).with_name("last.safetensors")
 
 
 def build_network(params: Params, run: Run) -> nn.Module:
@@ -89,8 +93,3 @@ def load_checkpoint(model: nn.Module, path: Path) -> dict[str, Any]:
         )
     model.load_state_dict(state)
     return description
-
-
-def pick_device() -> torch.device:
-    """The GPU where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, default_collate
 
 from harness.config import BlackBoxes
 from harness.data.dataset import ExpressionDataset, open_dataset
-from harness.data.loader import EpochSampler, batches, batches_in_order
+from harness.data.loader import batches, batches_in_order, rows_of_steps
 from harness.data.prepare import open_split
 from harness.data.text import tokenizer_file
 from harness.errors import HarnessError
@@ -33,8 +33,10 @@ def boxed(params, path=None, kind=ExpressionDataset):
 
 
 def load(dataset, **options):
+    """The batches of one process that takes each at once."""
     options = {"seed": 0, "epoch": 0, "workers": 0, "device": CPU} | options
-    return batches(dataset, 4, **options)
+    for step in batches(dataset, 4, **options):
+        yield from step
 
 
 def as_bytes(loaded):
@@ -52,11 +54,9 @@ def two_epochs(prepared):
 
 def test_a_batch_is_made_of_the_datasets_samples_in_the_samplers_order(prepared, two_epochs):
     dataset = boxed(prepared)
-    order = list(EpochSampler(len(dataset), seed=0, epoch=1))
+    order = rows_of_steps(len(dataset), 4, seed=0, epoch=1)
     dataset.set_epoch(1)
-    expected = [
-        default_collate([dataset[row] for row in order[start : start + 4]]) for start in range(0, 28, 4)
-    ]
+    expected = [default_collate([dataset[row] for row in rows]) for rows in order]
     assert as_bytes(expected) == two_epochs[1]
     assert len(two_epochs[0]) == 7
     assert two_epochs[0] != two_epochs[1]
@@ -64,13 +64,13 @@ def test_a_batch_is_made_of_the_datasets_samples_in_the_samplers_order(prepared,
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker")  # on fewer cores
 @pytest.mark.parametrize("workers", [0, 1, 4])
-@pytest.mark.parametrize("first_batch", [0, 3])
-def test_any_number_of_workers_and_a_resume_give_the_same_tensors(prepared, two_epochs, workers, first_batch):
+@pytest.mark.parametrize("first_step", [0, 3])
+def test_any_number_of_workers_and_a_resume_give_the_same_tensors(prepared, two_epochs, workers, first_step):
     """Black boxes on. After a resume in the middle of epoch 0, all of epoch 1 follows."""
     dataset = boxed(prepared)
     assert dataset.boxed.sum() == 14
-    first = as_bytes(load(dataset, workers=workers, first_batch=first_batch))
-    assert first == two_epochs[0][first_batch:]
+    first = as_bytes(load(dataset, workers=workers, first_step=first_step))
+    assert first == two_epochs[0][first_step:]
     assert as_bytes(load(dataset, epoch=1, workers=workers)) == two_epochs[1]
 
 
@@ -98,16 +98,44 @@ def test_order_depends_on_seed_and_epoch_alone(prepared):
     assert order(0, 0) != order(1, 0)
 
 
-def test_the_sampler_goes_on_where_it_stopped():
-    whole = list(EpochSampler(30, seed=1, epoch=2))
-    assert sorted(whole) == list(range(30))
-    for start in (0, 1, 17, 30):
-        sampler = EpochSampler(30, seed=1, epoch=2, start=start)
-        assert list(sampler) == whole[start:]
-        assert len(sampler) == 30 - start
-    for start in (-1, 31):
-        with pytest.raises(ValueError, match=f"start {start} is not within an epoch of 30 rows"):
-            EpochSampler(30, seed=1, epoch=2, start=start)
+def test_an_epoch_goes_on_where_it_stopped():
+    whole = rows_of_steps(30, 4, seed=1, epoch=2)
+    rows = [row for step in whole for row in step]
+    assert len(whole) == 7
+    assert len(set(rows)) == 28
+    for first in (0, 1, 6, 7):
+        assert rows_of_steps(30, 4, seed=1, epoch=2, first_step=first) == whole[first:]
+    for first in (-1, 8):
+        with pytest.raises(ValueError, match=f"step {first} is not within an epoch of 7"):
+            rows_of_steps(30, 4, seed=1, epoch=2, first_step=first)
+
+
+@pytest.mark.parametrize(("world", "micro_batch"), [(1, 2), (1, 1), (2, 4), (2, 2), (4, 1), (8, 1)])
+def test_processes_and_micro_batches_make_up_the_same_batches(world, micro_batch):
+    whole = rows_of_steps(50, 8, seed=1, epoch=0)
+    parts = [
+        rows_of_steps(50, 8, seed=1, epoch=0, rank=rank, world=world, micro_batch=micro_batch)
+        for rank in range(world)
+    ]
+    accumulated = 8 // world // micro_batch
+    for step, rows in enumerate(whole):
+        own = [part[step * accumulated : (step + 1) * accumulated] for part in parts]
+        assert [row for micros in own for micro in micros for row in micro] == rows
+
+
+@pytest.mark.parametrize(("world", "micro_batch"), [(3, None), (2, 3)])
+def test_a_batch_that_does_not_divide_is_refused(world, micro_batch):
+    with pytest.raises(ValueError, match="8 samples do not divide"):
+        rows_of_steps(50, 8, seed=1, epoch=0, world=world, micro_batch=micro_batch)
+
+
+def test_accumulated_micro_batches_come_together(prepared):
+    dataset = boxed(prepared)
+    options = {"seed": 0, "epoch": 0, "workers": 0, "device": CPU}
+    steps = list(batches(dataset, 4, micro_batch=2, **options))
+    assert [len(step) for step in steps] == [2] * 7
+    joined = [{name: torch.cat([micro[name] for micro in step]) for name in step[0]} for step in steps]
+    assert as_bytes(joined) == as_bytes(load(dataset))
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -9,6 +9,7 @@ from toy import toy_params
 from harness.config import Pretrained
 from harness.errors import HarnessError
 from harness.evaluation import evaluate_run
+from harness.training import loop
 from harness.training.checkpoint import build_network, checkpoint_file, load_checkpoint, save_checkpoint
 from harness.training.loop import train
 
@@ -33,7 +34,7 @@ def test_the_same_seed_gives_the_same_tables_byte_for_byte(profile, run):
         train(profile, run)
         evaluate_run(profile, run)
         files = sorted(profile.run_dir(run).glob("*.parquet"))
-        assert len(files) == 6
+        assert len(files) == 8
         tables.append([file.read_bytes() for file in files])
         shutil.rmtree(profile.run_dir(run))
     assert tables[0] == tables[1]
@@ -125,23 +126,37 @@ def test_a_pretrained_start_that_is_not_there_stops_the_run(profile, tmp_path):
         train(with_training(profile, pretrained=sources), "lavt-full-s0")
 
 
+def test_an_infinite_gradient_of_a_finite_loss_stops_the_run_before_the_weights_change(profile, monkeypatch):
+    monkeypatch.setattr(loop, "gradient_norm", lambda *arguments: float("inf"))
+    with pytest.raises(HarnessError, match="the gradient of step 1 is not finite"):
+        train(profile, "lavt-full-s0")
+    assert not list(profile.training_dir("lavt-full-s0").glob("step-*"))
+
+
 def test_options_for_large_machines_train_the_same_network(profile):
     losses = {}
     for name, changes in {
         "plain": {},
         "recomputing": {"activation_checkpointing": True, "channels_last": True},
         "bf16": {"precision": "bf16"},
+        "fp16": {"precision": "fp16"},
+        "tf32": {"precision": "tf32"},  # on a CPU the same as fp32
+        "deterministic": {"deterministic": True},
+        "clipped": {"clip_norm": 1e6},
     }.items():
         # At a rate so small that Adam, which goes by signs, cannot make something of rounding errors.
         train(with_training(profile, learning_rate=1e-7, **changes), "mafn-full-s0")
         losses[name] = pd.read_csv(profile.run_dir("mafn-full-s0") / "history.csv")["loss"].tolist()
     assert losses["recomputing"] == pytest.approx(losses["plain"], rel=1e-4)
-    assert losses["bf16"] == pytest.approx(losses["plain"], rel=0.05)
-    assert losses["bf16"] != losses["plain"]
+    for half in ("bf16", "fp16"):
+        assert losses[half] == pytest.approx(losses["plain"], rel=0.05)
+        assert losses[half] != losses["plain"]
+    for same in ("tf32", "deterministic", "clipped"):
+        assert losses[same] == losses["plain"]
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(profile):
-    with pytest.raises(HarnessError, match="the loss is nan"):
+    with pytest.raises(HarnessError, match=r"step \d is not finite, in the samples with ref_ids \d+, "):
         train(with_training(profile, learning_rate=1e30, epochs=3), "lavt-full-s0")
 
 

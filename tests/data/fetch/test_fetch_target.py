@@ -6,9 +6,9 @@ import pty
 import shlex
 import shutil
 import signal
-import time
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 

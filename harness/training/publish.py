@@ -1,0 +1,99 @@
+"""The results of a finished training, in the run's folder where the next stages look for them."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from torch import nn
+
+from harness.config import Params
+from harness.evaluation import Identity
+from harness.files import atomic_write, read_json, write_json
+from harness.progress import clock
+from harness.provenance import Phases, Session, provenance
+from harness.training.checkpoint import checkpoint_file, last_file, save_checkpoint
+from harness.training.curves import Curves
+from harness.training.plan import Plan
+from harness.training.resume import Checkpoints
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a finished training has, besides its last weights."""
+
+    plan: Plan
+    best_step: int
+    curves: Curves
+    phases: Phases
+    sessions: Sequence[Session]
+
+
+def publish(params: Params, name: str, model: nn.Module, checkpoints: Checkpoints, results: Results) -> None:
+    """Write the results of the run `name` and clear its training folder.
+
+    Until all are written that folder stays as it is: should this be interrupted, the same command does it again.
+
+    Args:
+        params: the profile.
+        name: of the run.
+        model: with the last weights.
+        checkpoints: with the best weights.
+        results: the rest.
+
+    Raises:
+        HarnessError: a file cannot be written.
+    """
+    folder, history = params.run_dir(name), results.curves.history
+    save_checkpoint(model, last_file(params, name), {"run": name, **history[-1]})
+    with atomic_write(checkpoint_file(params, name)) as temporary:
+        temporary.unlink()
+        best = checkpoints.best_file(results.best_step)
+        try:
+            os.link(best, temporary)
+        except OSError:  # a file system without links
+            shutil.copyfile(best, temporary)
+    results.curves.write_history(folder / "history.csv")
+    results.curves.publish(folder / "curves")
+    seconds = sum(results.phases.state_dict().values())
+    training = results.phases.seconds("steps", "data wait")
+    samples = results.plan.steps * results.plan.recipe.batch_size
+    write_json(
+        folder / "provenance.json",
+        {
+            "run": name,
+            **asdict(Identity.of(params, name)),
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "recipe": asdict(results.plan.recipe),
+            "steps": results.plan.steps,
+            "best_step": results.best_step,
+            "seconds": round(seconds, 2),
+            "images_per_second": round(samples / training, 2),
+            **provenance(
+                phases=results.phases,
+                sessions=results.sessions,
+                seeds={"run": results.plan.seed},
+                data={
+                    key: value for key, value in checkpoints.fingerprint.items() if key.startswith("data/")
+                },
+            ),
+        },
+    )
+    checkpoints.clear()
+    print(
+        f"{name}: val mIoU {history[-1]['val_mIoU']:.2f}, oIoU {history[-1]['val_oIoU']:.2f} after {clock(seconds)}",
+        flush=True,
+    )
+
+
+def place_in_line(params: Params, name: str) -> str:
+    """ "network 4 of 12, about 6:30 of training left in all", from the runs that this data has trained already."""
+    prepared = params.split_file("train").stat().st_mtime
+    others = [params.run_dir(other) / "provenance.json" for other in params.runs if other != name]
+    trained = [path for path in others if path.is_file() and path.stat().st_mtime > prepared]
+    text = f"network {len(trained) + 1} of {len(params.runs)}"
+    if trained:
+        seconds = [read_json(path, "harness train")["seconds"] for path in trained]
+        left = sum(seconds) / len(seconds) * (len(params.runs) - len(trained))
+        text += f", about {clock(left)} of training left in all"
+    return text
