@@ -65,9 +65,9 @@ def train(params: Params, name: str) -> Path:
     set_numerics(params.training)
     is_main = os.environ.get("RANK", "0") == "0"
     folder = params.training_dir(name)
-    with only_writer(folder) if is_main else nullcontext():
+    with StopRequests() as stop, only_writer(folder) if is_main else nullcontext():
         checkpoints = Checkpoints(folder, fingerprint(params, name, asdict(recipe)) if is_main else {})
-        with joined(params.training.timeout) as ranks, StopRequests() as stop:
+        with joined(params.training.timeout) as ranks, stop.listening():
             _train(params, name, recipe, checkpoints, ranks, stop)
     return checkpoint_file(params, name)
 
@@ -83,7 +83,8 @@ def _train(
 
     torch.manual_seed(run.seed)  # initialisation; data order, black boxes and dropout have seeds of their own
     model = build_network(params, run)
-    if options.pretrained is not None:
+    checkpoint = ranks.on_main(checkpoints.latest)
+    if checkpoint is None and options.pretrained is not None:
         load_pretrained(model, options.pretrained)
     model.to(device)
     return_freed_tensors(model, device)
@@ -102,8 +103,8 @@ def _train(
     best_step: int | None = None
     best_oiou = -1.0
     sessions: list[Session] = []
-    if (path := ranks.on_main(checkpoints.latest)) is not None:
-        state = checkpoints.load(path)
+    if checkpoint is not None:
+        state = checkpoints.load(checkpoint)
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         scaler.load_state_dict(state["scaler"])
@@ -169,7 +170,7 @@ def _train(
             tables, _ = evaluate(
                 predicted, val_data, Identity.of(params, name), "val", ["resized"], ranks=ranks
             )
-            return {name: float(value) for name, value in summarize(tables["resized"]).items()}
+            return {metric: float(value) for metric, value in summarize(tables["resized"]).items()}
 
     with display:
         display.note(place_in_line(params, name))
@@ -205,16 +206,12 @@ def _train(
                     scaler.unscale_(optimizer)
                     norm = gradient_norm(trained, options.clip_norm)
                     loss, stops = ranks.sum([math.fsum(losses), float(bool(stop))])
-                    overflowed = (
-                        not math.isfinite(norm) and not scaler.is_enabled()
-                    )  # the scaler skips such steps
-                    if overflowed or not math.isfinite(loss):
+                    # In fp16 the scaler leaves out a step whose gradient is not finite.
+                    if not math.isfinite(loss) or not (math.isfinite(norm) or scaler.is_enabled()):
                         ranks.end(not_finite(name, step, losses, micro_batches, train_data, ranks))
                     scaler.step(optimizer)
                     scaler.update()
-                    optimizer.zero_grad(
-                        set_to_none=True
-                    )  # here, so that no gradients lie beside the activations
+                    optimizer.zero_grad(set_to_none=True)  # now: no gradients lie beside the next activations
                     step += 1
                     epoch_loss += loss
                     curves.step(step, loss, learning_rate, norm)

@@ -9,9 +9,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 import psutil
 
@@ -29,34 +29,45 @@ class Stopped(SystemExit):
 
 
 class StopRequests:
-    """Listens for requests to stop while it is entered; `reason` is what asked first, or None."""
+    """Requests to stop a process; `reason` is what asked first, or None.
+
+    While it is entered the process ends at once on a signal, as any does, and when its parent ends. Within `listening`,
+    when there is something to save, both are requests.
+    """
 
     def __init__(self) -> None:
         self.reason: str | None = None
+        self._parent_ended = False
         self._since = 0.0
         self._left = threading.Event()
-        self._before: dict[int, Any] = {}
 
     def __bool__(self) -> bool:
         return self.reason is not None
 
     def __enter__(self) -> "StopRequests":
-        if threading.current_thread() is threading.main_thread():
-            self._before = {
-                number: signal.signal(number, self._take) for number in (signal.SIGTERM, signal.SIGINT)
-            }
-        watch_parent(lambda: self.request("the end of its parent process"), self._left)
+        watch_parent(self._end_with_parent, self._left)
         return self
 
     def __exit__(self, *error: object) -> None:
         self._left.set()
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
 
-    def request(self, reason: str) -> None:
-        """Ask for a stop at the end of the step."""
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take SIGTERM and SIGINT for requests."""
+        if threading.current_thread() is not threading.main_thread():  # others cannot set handlers
+            yield
+            return
+        before = {number: signal.signal(number, self._take) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _end_with_parent(self) -> None:
+        self._parent_ended = True
         if self.reason is None:
-            self.reason, self._since = reason, time.monotonic()
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         # Under torchrun a signal to the whole group comes twice: by itself, and passed on.
@@ -65,7 +76,10 @@ class StopRequests:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         if self.reason is None:
-            self.request(signal.Signals(number).name)
+            self.reason = (
+                "the end of its parent process" if self._parent_ended else signal.Signals(number).name
+            )
+            self._since = time.monotonic()
             if (
                 os.environ.get("RANK", "0") == "0" and not sys.stderr.isatty()
             ):  # there the live display says it

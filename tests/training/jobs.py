@@ -1,11 +1,12 @@
 """`harness train` as a user runs it, in processes of its own."""
 
 import os
-import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import yaml
 from toy import toy_params
 
@@ -39,13 +40,12 @@ def toy_profile(prepared: Params, folder: Path, **training) -> Params:
 
 
 def start(params: Params, *, launcher: list[str] = ALONE, **options) -> subprocess.Popen:
-    """Start `harness train` in a process group of its own, which `kill_all` ends."""
+    """Start `harness train`; `kill_all` ends it."""
     return subprocess.Popen(
         [*launcher, "train", RUN, "--params", str(params.params)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        start_new_session=True,
         **{"env": os.environ | {"OMP_NUM_THREADS": "1"}, **options},
     )
 
@@ -59,7 +59,10 @@ def finish(process: subprocess.Popen, code: int = 0) -> str:
 
 def kill_all(process: subprocess.Popen) -> None:
     """SIGKILL for the process, torchrun's children and the loader's workers."""
-    os.killpg(process.pid, signal.SIGKILL)
+    family = psutil.Process(process.pid)
+    for member in [family, *family.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):
+            member.kill()
     process.communicate()
 
 

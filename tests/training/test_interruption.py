@@ -8,9 +8,11 @@ import subprocess
 import time
 from contextlib import suppress
 
+import psutil
 import pytest
 from jobs import ALONE, RUN, finish, kill_all, results, start, torchrun, toy_profile
 
+from harness.config import Pretrained
 from harness.data.dataset import open_dataset
 from harness.data.loader import rows_of_steps
 from harness.errors import HarnessError
@@ -129,6 +131,24 @@ def test_a_signal_to_torchrun_reaches_all_processes(prepared, tmp_path):
     assert process.returncode != 0
     assert said.count("the same command goes on") == 1
     assert "saved after step" in said
+
+
+@pytest.mark.big
+@pytest.mark.parametrize("step", [0, 3])  # 0: before the processes have found each other, or while they train
+def test_when_torchrun_is_killed_its_processes_end_by_themselves(prepared, tmp_path, step):
+    params = toy_profile(prepared, tmp_path, epochs=100)
+    process = start(params, launcher=torchrun(2))
+    if step:
+        wait_for_step(params, process, step)
+    else:
+        while not psutil.Process(process.pid).children():
+            time.sleep(0.01)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    said, _ = process.communicate(timeout=60)  # it waits for all that hold its output
+    assert ("stopped by the end of its parent process" in said) == (step > 0)
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive
 
 
 @pytest.mark.big
@@ -303,3 +323,20 @@ def test_a_full_disk_is_one_error_and_the_last_checkpoint_goes_on(prepared, tmp_
         assert results(params) == results(whole)
     finally:
         subprocess.run(["umount", folder], check=True)
+
+
+def test_a_resume_needs_no_pretrained_weights(prepared, tmp_path, monkeypatch):
+    """They may be far away; the checkpoint has all that they were."""
+    params = toy_profile(prepared, tmp_path)
+    stops = StopsAt(monkeypatch, 1)
+    with_source = params.training.model_copy(
+        update={"pretrained": Pretrained(swin="nowhere", bert="nowhere")}
+    )
+    params = params.model_copy(update={"training": with_source})
+    loaded = []
+    monkeypatch.setattr(loop, "load_pretrained", lambda *arguments: loaded.append(arguments))
+    with pytest.raises(SystemExit):
+        loop.train(params, RUN)
+    stops.step = None
+    loop.train(params, RUN)
+    assert len(loaded) == 1

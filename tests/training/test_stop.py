@@ -11,7 +11,7 @@ import pytest
 LISTENING = """
     import sys, time
     from harness.training.stop import StopRequests
-    with StopRequests() as stop:
+    with StopRequests() as stop, stop.listening():
         print("listening", flush=True)
         deadline = time.monotonic() + 30
         while not stop and time.monotonic() < deadline:

@@ -7,6 +7,7 @@ import sys
 import time
 from contextlib import contextmanager, suppress
 
+import psutil
 import pytest
 from jobs import RUN, finish, kill_all, results, start, torchrun, toy_profile
 from test_interruption import wait_for_step
@@ -88,7 +89,7 @@ def test_two_hosts_train_one_network_and_survive_the_loss_of_one(prepared, tmp_p
             print(f"the job ended {waited:.1f} s after the loss of a host")
         finally:
             for process in (first, second):
-                with suppress(ProcessLookupError):
+                with suppress(psutil.NoSuchProcess):
                     kill_all(process)
     with two_hosts():
         processes = [start_on(name, params) for name in HOSTS]
