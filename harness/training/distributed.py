@@ -117,6 +117,15 @@ class Ranks:
         )
 
     @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Let this process tell errors of its own, a damaged sample say; others are told by process 0 alone."""
+        try:
+            yield
+        except HarnessError as error:
+            error.rank = self.rank
+            raise
+
+    @contextmanager
     def reduced(self, network: nn.Module, last: bool) -> Iterator[None]:
         """Average gradients over the processes only at the last of several micro-batches."""
         apart = isinstance(network, DistributedDataParallel) and not last
@@ -164,9 +173,6 @@ def joined(timeout: float) -> Iterator[Ranks]:
         )
         control = dist.new_group(backend="gloo" if on_gpu else None, timeout=wait)
         yield Ranks(rank, world, device, cast(dist.ProcessGroup, control))
-    except HarnessError as error:
-        error.rank = rank
-        raise
     except (dist.DistError, RuntimeError) as error:
         if not _is_loss_of_peer(error):
             raise

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import uuid
 from collections.abc import Sequence
 
 from harness.errors import HarnessError
@@ -45,6 +46,7 @@ def launch(arguments: Sequence[str], processes: int) -> int:
         min_nodes=1,
         max_nodes=1,
         nproc_per_node=processes,
+        run_id=uuid.uuid4().hex,
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",
         max_restarts=0,

@@ -172,7 +172,7 @@ def _train(
             )
             return {metric: float(value) for metric, value in summarize(tables["resized"]).items()}
 
-    with display:
+    with ranks.telling(), display:
         display.note(place_in_line(params, name))
         for epoch in range(len(curves.history), recipe.epochs):
             model.train()

@@ -45,6 +45,8 @@ class StopRequests:
         return self.reason is not None
 
     def __enter__(self) -> "StopRequests":
+        if _is_orphan():
+            raise Stopped
         watch_parent(self._end_with_parent, self._left)
         return self
 
@@ -108,6 +110,16 @@ def _is_alive(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+
+
+def _is_orphan() -> bool:
+    """Whether torchrun was killed while this process started: it would wait for the others until the timeout."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ or os.getppid() != 1:
+        return False
+    try:
+        return not psutil.Process(1).name().startswith(("python", "torchrun", "harness"))  # as in a container
+    except psutil.Error:
+        return True
 
 
 def _ancestors() -> list[psutil.Process]:

@@ -308,7 +308,7 @@ def test_a_full_disk_is_one_error_and_the_last_checkpoint_goes_on(prepared, tmp_
     folder = params.training_dir(RUN)
     folder.mkdir(parents=True)
     size = sum(len(content) for content in results(whole).values())
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={4 * size}", "tmpfs", folder], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={8 * size}", "tmpfs", folder], check=True)
     try:
         process = start(params)
         wait_for_step(params, process, 2)
