@@ -19,6 +19,7 @@ COMMANDS = {  # in the order of the work
     "models": "harness.commands.models",
     "weights": "harness.commands.weights",
     "train": "harness.commands.train",
+    "sweep": "harness.commands.sweep",
     "evaluate": "harness.commands.evaluate",
     "statistics": "harness.commands.statistics",
     "compare": "harness.commands.compare",

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.config import Params
 from harness.data.text import tokenizer_file
+from harness.errors import HarnessError
 from harness.registry import MODELS
 
 # The harness's own code that a result depends on: not the display, say, nor how processes are started.
@@ -105,5 +106,8 @@ def _code(model: str) -> Iterator[tuple[str, Path]]:
 
 
 def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise HarnessError(f"{path} does not exist; `harness prepare` writes it") from None

@@ -47,7 +47,7 @@ def relative_error(found, wanted):
     return ((found - wanted).norm() / wanted.norm()).item()
 
 
-@pytest.mark.parametrize("processes", [2, 4])
+@pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.big)])
 def test_processes_and_accumulation_leave_the_gradient_as_it_is(profile, tmp_path, processes):
     """With the recipe's own loss, whose groups of eight then span micro-batches and processes; MAFN has every layer."""
     run = "mafn-full-s0"
@@ -62,6 +62,7 @@ def test_processes_and_accumulation_leave_the_gradient_as_it_is(profile, tmp_pat
         assert relative_error(found["gradient"], reference["gradient"]) < 2e-5
 
 
+@pytest.mark.big
 def test_dropout_depends_on_the_place_in_the_batch_not_on_the_process(profile, tmp_path):
     run, size = "rmsin-full-s0", BATCH // 2
     (alone,) = gradients(profile, run, "dropout", tmp_path, 1, [size]).values()

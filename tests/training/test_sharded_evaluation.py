@@ -60,7 +60,8 @@ def take(folder):
     return content
 
 
-@pytest.mark.parametrize("processes", [pytest.param(2, marks=pytest.mark.big), 3])
+@pytest.mark.big
+@pytest.mark.parametrize("processes", [2, 3])
 def test_processes_write_the_bytes_of_one(profile, alone, processes):
     """Three have more processes than val has batches."""
     assert len(alone) == 9
