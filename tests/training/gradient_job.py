@@ -1,13 +1,14 @@
 """One global batch's gradient, by whatever processes torchrun started; run by test_distributed.py.
 
-Arguments: params.yaml, a run, "eval" or "dropout", a folder for the results, then sizes of micro-batches.
+Arguments: params.yaml, a run, "eval" or "dropout", a folder for the results, then sizes of micro-batches. Computes in
+float64: in float32 the rounding of a sum can move an activation across a ReLU's kink, and no tolerance holds everywhere.
 """
 
 import sys
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from harness.config import load_params
 from harness.data.dataset import open_dataset
@@ -19,6 +20,18 @@ from harness.training.plan import resolve_recipe
 from harness.training.step import accumulate_gradient
 
 
+class InFloat64(nn.Module):
+    """A network that takes float32 images and computes in float64."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network.double()
+
+    def forward(self, image: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        logits: Tensor = self.network(image.double(), input_ids, attention_mask)
+        return logits
+
+
 def main(params_path: str, name: str, mode: str, folder: str, *sizes: str) -> None:
     params = load_params(params_path)
     recipe = resolve_recipe(params, name)
@@ -26,7 +39,7 @@ def main(params_path: str, name: str, mode: str, folder: str, *sizes: str) -> No
     with joined(60) as ranks:
         for size in map(int, sizes):
             torch.manual_seed(0)
-            model = build_network(params, params.runs[name])
+            model = InFloat64(build_network(params, params.runs[name]))
             model.train(mode == "dropout")
             for module in model.modules():  # its statistics would be those of a micro-batch
                 if isinstance(module, nn.BatchNorm2d):
