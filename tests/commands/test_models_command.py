@@ -1,3 +1,4 @@
+import pytest
 from click.testing import CliRunner
 
 from harness.commands.models import command
@@ -5,6 +6,7 @@ from harness.complexity import complexity
 from harness.errors import HarnessError
 
 
+@pytest.mark.big
 def test_the_networks_are_listed_with_their_sizes_beside_the_released():
     result = CliRunner().invoke(command, ["--params", "params.yaml"])
     assert result.exit_code == 0

@@ -47,7 +47,8 @@ def relative_error(found, wanted):
     return ((found - wanted).norm() / wanted.norm()).item()
 
 
-@pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.big)])
+@pytest.mark.big
+@pytest.mark.parametrize("processes", [2, 4])
 def test_processes_and_accumulation_leave_the_gradient_as_it_is(profile, tmp_path, processes):
     """With the recipe's own loss, whose groups of eight then span micro-batches and processes; MAFN has every layer.
 

@@ -79,6 +79,7 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(
     assert "curves/plots/metrics/train/loss.tsv" in results(killed), said
 
 
+@pytest.mark.big
 def test_a_kill_and_a_resume_give_the_same_bytes(prepared, tmp_path):
     whole, killed = (toy_profile(prepared, tmp_path / name) for name in ("whole", "killed"))
     finish(start(whole))
@@ -201,8 +202,10 @@ class StopsAt:
         return self.real(*arguments, seed=seed, **options)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("step", [3, 5])  # in the middle of an epoch, and its last, after which val is due
+@pytest.mark.parametrize(
+    ("number", "step"),  # in the middle of an epoch, and at the last step of one, after which val is due
+    [(signal.SIGTERM, 3), (signal.SIGINT, 5)],
+)
 def test_stopped_by_a_signal_it_goes_on_to_the_same_bytes(
     prepared, tmp_path, monkeypatch, capfd, uninterrupted, step, number
 ):

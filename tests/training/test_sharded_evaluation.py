@@ -73,6 +73,7 @@ def test_processes_write_the_bytes_of_one(profile, alone, processes):
     assert done.stdout.count(f"{RUN}: test mIoU") == 1, "process 0 alone speaks"
 
 
+@pytest.mark.big
 def test_a_stop_or_an_error_of_one_process_is_that_of_all(profile, alone, tmp_path):
     torchrun(2, JOB, profile.params, RUN, tmp_path)
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
