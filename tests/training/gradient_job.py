@@ -1,7 +1,7 @@
 """One global batch's gradient, by whatever processes torchrun started; run by test_distributed.py.
 
 Arguments: params.yaml, a run, "eval" or "dropout", a folder for the results, then sizes of micro-batches. Computes in
-float64: in float32 the rounding of a sum can move an activation across a ReLU's kink, and no tolerance holds everywhere.
+float64: in float32 the rounding of a sum can move an activation across a ReLU's kink, and no tolerance fits everywhere.
 """
 
 import sys

@@ -259,6 +259,7 @@ print(json.dumps({{name: state[name].double().sum().item() for name in (
 """
 
 
+@pytest.mark.big
 def test_from_a_hub_and_afterwards_without_it(
     hub: tuple[str, Path], swin: SwinTransformer, tmp_path: Path
 ) -> None:
