@@ -156,12 +156,13 @@ class Evaluation(Section):
 
 
 class Statistics(Section):
-    """Resampling: numbers and seed."""
+    """Resampling: numbers and seed; and how far off a reproduction may be."""
 
     resamples: Positive = 10_000
     permutations: Positive = 10_000
     seed: Annotated[int, Field(ge=0)] = 0
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    margin: Annotated[float, Field(gt=0)] = 1.0  # points within which a value reproduces a published one
 
 
 class Table(Section):

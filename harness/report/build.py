@@ -16,6 +16,7 @@ from harness.report.figures import forest_plot, training_curves
 from harness.report.inputs import Comparison, Run, Statistics, read_runs, read_statistics
 from harness.report.overlays import TILE, draw_overlays
 from harness.report.published import read_published
+from harness.report.reproduction import IN_WORDS, reproduced_cells, verdicts_in_words
 from harness.report.tables import (
     ENCODERS,
     RUN_COLUMNS,
@@ -35,6 +36,7 @@ CONTENTS = (
     ("table1", "Table I"),
     ("table2", "Table II"),
     ("table3", "Table III"),
+    ("reproduction", "Reproduction"),
     ("significance", "Significance"),
     ("sanity", "Sanity checks"),
     ("checkpoints", "Choice of the checkpoint"),
@@ -168,6 +170,7 @@ def _context(params: Params) -> dict[str, Any]:
     runs = read_runs(params)
     names = {variant: name for name, variant in params.tables.table1.rows.items()}
     tables = {key: paper_table(key, params, statistics, published) for key in ("table1", "table2", "table3")}
+    reproductions = {key: reproduced_cells(table, params.statistics.margin) for key, table in tables.items()}
     groups: tuple[ComparisonGroup, ...] = comparison_groups(params, statistics)
     forest = forest_plot(groups, statistics.alpha)
     overlays = draw_overlays(params)
@@ -198,6 +201,11 @@ def _context(params: Params) -> dict[str, Any]:
         "sizes_sentence": _sizes_sentence(tables["table1"]),
         "checkpoint_sentence": _checkpoint_sentence(params),
         "encoders": ENCODERS.get(params.preset, Encoders(f"Swin, {params.preset}", f"BERT, {params.preset}")),
+        "reproductions": reproductions,
+        "reproduction_sentence": verdicts_in_words(
+            (cell for cells in reproductions.values() for cell in cells), params.statistics.margin
+        ),
+        "verdicts": IN_WORDS,
         "groups": groups,
         "forest": Markup(forest) if forest else None,
         "pairing_sentence": _pairing_sentence(statistics.comparisons) if statistics.comparisons else "",

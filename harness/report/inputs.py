@@ -12,7 +12,7 @@ from harness.config import Params
 from harness.errors import HarnessError
 from harness.files import read_json
 
-STATISTICS_VERSION = 1
+STATISTICS_VERSION = 2
 PROTOCOL = "resized"  # the released one; the two protocols never meet in a table
 
 
@@ -23,6 +23,7 @@ class Measure:
     value: float
     interval: tuple[float, float] | None
     per_seed: tuple[float, ...]
+    interval_90: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,6 @@ class Comparison:
     a: str  # the variants' ids
     b: str
     seeds: tuple[tuple[int, ...], tuple[int, ...]]
-    seeds_left_out: tuple[tuple[int, ...], tuple[int, ...]]  # without a partner of the other side
     split: str
     n: int
     n_clusters: int | None
@@ -126,12 +126,10 @@ def _optional(value: Any) -> float | None:
 
 def _comparison(entry: dict[str, Any]) -> Comparison:
     sides = [f"{entry[side]['model']}-{entry[side]['variant']}" for side in "ab"]
-    left_out = entry.get("seeds_left_out") or {}
     return Comparison(
         a=sides[0],
         b=sides[1],
         seeds=(tuple(entry["a"].get("seeds", ())), tuple(entry["b"].get("seeds", ()))),
-        seeds_left_out=(tuple(left_out.get("a", ())), tuple(left_out.get("b", ()))),
         split=entry["split"],
         n=entry["n"],
         n_clusters=entry.get("n_clusters"),
@@ -162,7 +160,12 @@ def _summary(entry: dict[str, Any]) -> Summary:
         condition=entry.get("condition", "sentence"),
         n=entry["n"],
         metrics={
-            metric: Measure(float(m["value"]), _interval(m.get("interval")), tuple(m.get("per_seed", ())))
+            metric: Measure(
+                float(m["value"]),
+                _interval(m.get("interval")),
+                tuple(m.get("per_seed", ())),
+                _interval(m.get("interval_90")),
+            )
             for metric, m in entry["metrics"].items()
         },
     )

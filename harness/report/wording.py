@@ -137,7 +137,9 @@ def findings(statistics: Statistics, names: dict[str, str], split: str) -> list[
         else:
             sentences.append(_against(names, comparison, leader, statistics))
     scopes = sorted({c.scope for c in statistics.comparisons if c.split == split and c.scope})
-    if len(measured) > 1 and scopes == ["these trained models"]:
+    if len(measured) > 1 and scopes == ["models trained this way"]:
+        sentences.append("Intervals and tests include what training again from other seeds would change.")
+    elif len(measured) > 1 and scopes == ["these trained models"]:
         sentences.append(
             "The tests speak of these trained networks on expressions like these; they do not say how far "
             "training again from other seeds would move the figures."

@@ -1,4 +1,4 @@
-"""Two models compared on the same expressions: differences, intervals, p-values."""
+"""Two models compared on the same expressions: differences, intervals, p-values, effects."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -9,11 +9,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from harness.errors import HarnessError
-from harness.metrics import FEATURES, METRICS
-from harness.statistics.multiplicity import holm
-from harness.statistics.pairing import Pair, Seeds, Subject, pair
+from harness.metrics import FEATURES, METRICS, THRESHOLDS, metric_values
+from harness.statistics.multiplicity import floor_warning, holm
+from harness.statistics.paired_tests import McNemar, Wilcoxon, mcnemar, wilcoxon
+from harness.statistics.pairing import Pair, Subject, pair
 from harness.statistics.resampling import (
     PermutationTest,
+    bca_interval,
     bootstrap_sums,
     check_clusters,
     cluster_sums,
@@ -21,23 +23,52 @@ from harness.statistics.resampling import (
     percentile_interval,
     permutation_test,
 )
+from harness.statistics.seeds import THESE_MODELS, THIS_WAY, images_alone, images_and_seeds
 
-SCOPE = "these trained models"
 FAMILY = "the seven metrics of this comparison"
+WELCH = "Welch's t over images and seeds, two-sided"
+MCNEMAR = "McNemar, exact, two-sided"
+POWER = 0.8
+SAME = 1e-12  # IoUs closer than this are the same
+
+Floats = npt.NDArray[np.float64]
+_HITS = len(THRESHOLDS)  # the metrics that come first: shares of samples
+_OIOU, _MIOU = METRICS.index("oIoU"), METRICS.index("mIoU")
+
+
+@dataclass(frozen=True)
+class TheseModels:
+    """What the images alone say: the trained networks are taken as fixed."""
+
+    interval: tuple[float, float]  # of the difference, percentile bootstrap
+    bca: (
+        tuple[float, float] | None
+    )  # bias-corrected and accelerated; None with several seeds, or where it has none
+    p_value: float
+    p_adjusted: float
+    test: str
 
 
 @dataclass(frozen=True)
 class MetricComparison:
     """One metric of two models, in percent; differences in points."""
 
-    a: float
+    a: float  # mean over the seeds
     b: float
     difference: float  # a - b
-    interval: tuple[float, float]  # of the difference
-    p_value: float  # two-sided
+    interval: tuple[float, float]  # of the difference, within the comparison's scope
+    p_value: float  # two-sided, within the comparison's scope
     p_adjusted: float  # Holm over the family
     test: str  # which test, in words
-    effect: float | None  # Cohen's d_z of the samples' IoU for mIoU; None elsewhere and where it is undefined
+    degrees: float | None  # of freedom of Welch's t; None where it is not the test
+    effect: (
+        float | None
+    )  # Cohen's d_z: mean over standard deviation of the samples' differences; None without spread
+    detectable: float  # the smallest true difference that is found with a power of 80%
+    wins: tuple[int, int, int] | None  # expressions on which A is better, equal, worse; None for oIoU
+    these_models: TheseModels
+    mid_p: float | None  # of McNemar's test, where that is the test of these models
+    wilcoxon: Wilcoxon | None  # a second opinion on mIoU
 
 
 @dataclass(frozen=True)
@@ -53,13 +84,14 @@ class Comparison:
     n_clusters: int
     cluster: str  # the column that clusters them: image_id where the one asked for is absent
     paired_on: tuple[str, ...]
-    seeds_left_out: dict[str, tuple[int, ...]]  # of "a" and "b": no partner among the other's
-    scope: str  # what the intervals and p-values speak of
+    scope: str  # what interval and p_value speak of
+    interval_method: str
     family: str  # what p_adjusted is adjusted for
     resamples: int
     permutations: int
     seed: int
     confidence: float
+    warnings: tuple[str, ...]
     metrics: dict[str, MetricComparison]
 
     def to_dict(self) -> dict[str, Any]:
@@ -81,14 +113,14 @@ def compare(
     seed: int = 0,
     cluster: str = "cluster_id",
     confidence: float = 0.95,
-    seeds: Seeds = "common",
 ) -> Comparison:
     """Compare two models on the same expressions.
 
-    Each metric's difference A - B gets a percentile interval from a paired bootstrap that resamples clusters and a
-    two-sided p-value from a paired permutation test that swaps the two models within clusters. With several seeds
-    each metric is the mean over a model's runs. The trained networks are taken as fixed: nothing here speaks of
-    networks trained anew.
+    With one seed on either side everything speaks of *these trained models*: the interval of each difference A - B is
+    a paired percentile bootstrap over clusters, the p-value a paired permutation test that swaps the two models within
+    clusters; for P@t on clusters of one sample McNemar's exact test. With several seeds on both sides interval and
+    p-value speak of *models trained this way*: variance over images and over seeds, by Welch and Satterthwaite; what
+    holds for these trained models stands in `these_models`. The seeds of A and B are independent, in number, too.
 
     Args:
         a, b: per-sample tables (columns ref_id, sentence, intersection, union, image_id or cluster_id, and
@@ -98,26 +130,43 @@ def compare(
         seed: of both. The result depends on it, not on chunks or threads.
         cluster: the column that groups dependent samples; image_id where it is absent.
         confidence: of the intervals.
-        seeds: "common": runs of equal seed are paired, others left out (and named in the result); "all": a model's
-            only run is paired with every run of the other.
 
     Raises:
         HarnessError: the tables cannot be paired, hold a single cluster, or an argument is out of range.
     """
     n_permutations = n_resamples if n_permutations is None else n_permutations
     _check_arguments(n_resamples, n_permutations, seed, confidence)
-    paired = pair(a, b, cluster=cluster, seeds=seeds)
+    paired = pair(a, b, cluster=cluster)
     sums_a = cluster_sums(paired.features_a, paired.aligned.clusters)
     sums_b = cluster_sums(paired.features_b, paired.aligned.clusters)
-    check_clusters(len(sums_a), paired.aligned.n)
+    count = len(sums_a)
+    check_clusters(count, paired.aligned.n)
     for_bootstrap, for_permutation = np.random.SeedSequence(seed).spawn(2)
 
-    resampled = bootstrap_sums(np.stack([sums_a, sums_b], axis=1), n_resamples, for_bootstrap)
-    differences = mean_metrics(resampled[:, 0]) - mean_metrics(resampled[:, 1])
-    low, high = percentile_interval(differences, confidence)
-    tested = permutation_test(sums_a, sums_b, n_permutations, for_permutation)
-    value_a, value_b = mean_metrics(sums_a.sum(axis=0)), mean_metrics(sums_b.sum(axis=0))
-    adjusted = holm(tested.p_values.tolist())
+    resampled = _differences(
+        bootstrap_sums(np.concatenate([sums_a, sums_b], axis=1), n_resamples, for_bootstrap), sums_a.shape[1]
+    )
+    per_seed_a, per_seed_b = metric_values(sums_a.sum(axis=0)), metric_values(sums_b.sum(axis=0))
+    value_a, value_b = per_seed_a.mean(axis=0), per_seed_b.mean(axis=0)
+    difference = value_a - value_b
+    images = images_alone(resampled, count)
+    permuted = permutation_test(*_of_mean_seed(sums_a, sums_b), n_permutations, for_permutation)
+    discordant = _discordant(paired, count)
+    fixed = _these_models(sums_a, sums_b, resampled, difference, permuted, discordant, confidence)
+
+    anew = min(len(per_seed_a), len(per_seed_b)) > 1
+    spread = images_and_seeds(images, per_seed_a, per_seed_b) if anew else images
+    if anew:
+        low, high = spread.interval(difference, confidence)
+        p_values = [float(p) for p in spread.p_values(difference)]
+        tests = [WELCH] * len(METRICS)
+    else:
+        low, high = np.array([one.interval for one in fixed]).T
+        p_values, tests = [one.p_value for one in fixed], [one.test for one in fixed]
+    adjusted = holm(p_values)
+    detectable = spread.detectable(1 - confidence, POWER)
+    compared = _by_sample(paired)
+    warning = floor_warning(permuted.permutations, len(METRICS), 1 - confidence)
     return Comparison(
         a=paired.a,
         b=paired.b,
@@ -125,26 +174,35 @@ def compare(
         protocol=paired.aligned.protocol,
         dataset=paired.aligned.dataset,
         n=paired.aligned.n,
-        n_clusters=len(sums_a),
+        n_clusters=count,
         cluster=paired.aligned.cluster,
         paired_on=paired.paired_on,
-        seeds_left_out={"a": paired.left_out[0], "b": paired.left_out[1]},
-        scope=SCOPE,
+        scope=THIS_WAY if anew else THESE_MODELS,
+        interval_method="Welch-Satterthwaite, images and seeds"
+        if anew
+        else "paired percentile bootstrap of clusters",
         family=FAMILY,
         resamples=n_resamples,
-        permutations=tested.permutations,
+        permutations=permuted.permutations,
         seed=seed,
         confidence=confidence,
+        warnings=(warning,) if warning and not anew else (),
         metrics={
             name: MetricComparison(
                 a=float(value_a[column]),
                 b=float(value_b[column]),
-                difference=float(value_a[column] - value_b[column]),
+                difference=float(difference[column]),
                 interval=(float(low[column]), float(high[column])),
-                p_value=float(tested.p_values[column]),
+                p_value=p_values[column],
                 p_adjusted=adjusted[column],
-                test=_test_in_words(tested, len(sums_a)),
-                effect=_cohen_dz(paired) if name == "mIoU" else None,
+                test=tests[column],
+                degrees=float(spread.degrees[column]) if anew else None,
+                effect=_cohen_dz(compared[column]),
+                detectable=float(detectable[column]),
+                wins=None if column == _OIOU else _wins(compared[column]),
+                these_models=fixed[column],
+                mid_p=discordant[column].mid_p if column in discordant else None,
+                wilcoxon=wilcoxon(_cluster_means(compared[column], paired)) if column == _MIOU else None,
             )
             for column, name in enumerate(METRICS)
         },
@@ -161,7 +219,67 @@ def _check_arguments(n_resamples: int, n_permutations: int, seed: int, confidenc
         raise HarnessError(f"confidence={confidence}: between 0 and 1, such as 0.95")
 
 
-def _test_in_words(tested: PermutationTest, n_clusters: int) -> str:
+def _differences(sums: Floats, runs_a: int) -> Floats:
+    """A - B of the metrics, each the mean over its runs, from sums [..., runs of a and b, features]."""
+    return mean_metrics(sums[..., :runs_a, :]) - mean_metrics(sums[..., runs_a:, :])
+
+
+def _of_mean_seed(sums_a: Floats, sums_b: Floats) -> tuple[Floats, Floats]:
+    """Each cluster's sums averaged over a model's seeds: [clusters, 1, features], the unit that is swapped.
+
+    Not divided by the number of seeds, but multiplied by the other's, so that the sums stay exact: every metric is a
+    ratio, from which the common factor goes.
+    """
+    return (
+        sums_a.sum(axis=1, keepdims=True) * sums_b.shape[1],
+        sums_b.sum(axis=1, keepdims=True) * sums_a.shape[1],
+    )
+
+
+def _discordant(paired: Pair, n_clusters: int) -> dict[int, McNemar]:
+    """McNemar's test of each P@t, where samples are independent and a model passes a sample or does not."""
+    a, b = paired.features_a, paired.features_b
+    if n_clusters < paired.aligned.n or a.shape[1] > 1 or b.shape[1] > 1:
+        return {}
+    passed_a, passed_b = a[:, 0, :_HITS] > 0, b[:, 0, :_HITS] > 0
+    only_a, only_b = (passed_a & ~passed_b).sum(axis=0), (passed_b & ~passed_a).sum(axis=0)
+    return {column: mcnemar(int(only_a[column]), int(only_b[column])) for column in range(_HITS)}
+
+
+def _these_models(
+    sums_a: Floats,
+    sums_b: Floats,
+    resampled: Floats,
+    difference: Floats,
+    permuted: PermutationTest,
+    discordant: dict[int, McNemar],
+    confidence: float,
+) -> list[TheseModels]:
+    low, high = percentile_interval(resampled, confidence)
+    jackknife = None
+    if sums_a.shape[1] == sums_b.shape[1] == 1:
+        left = [sums.sum(axis=0) - sums for sums in (sums_a, sums_b)]
+        jackknife = mean_metrics(left[0]) - mean_metrics(left[1])
+    p_values = [
+        discordant[column].exact if column in discordant else float(permuted.p_values[column])
+        for column in range(len(METRICS))
+    ]
+    adjusted = holm(p_values)
+    return [
+        TheseModels(
+            interval=(float(low[column]), float(high[column])),
+            bca=None
+            if jackknife is None
+            else bca_interval(resampled[:, column], difference[column], jackknife[:, column], confidence),
+            p_value=p_values[column],
+            p_adjusted=adjusted[column],
+            test=MCNEMAR if column in discordant else _permutation_in_words(permuted, len(sums_a)),
+        )
+        for column in range(len(METRICS))
+    ]
+
+
+def _permutation_in_words(tested: PermutationTest, n_clusters: int) -> str:
     how = (
         f"all {tested.permutations + 1:,} swaps of {n_clusters} clusters"
         if tested.exhaustive
@@ -170,14 +288,42 @@ def _test_in_words(tested: PermutationTest, n_clusters: int) -> str:
     return f"paired permutation, models swapped within clusters, {how}, two-sided"
 
 
-def _cohen_dz(paired: Pair) -> float | None:
-    """Mean over standard deviation of the samples' IoU difference, each averaged over the runs."""
-    iou, rest = FEATURES.index("iou"), FEATURES.index("iou_rest")
-    by_run = [side[..., iou] + side[..., rest] for side in (paired.features_a, paired.features_b)]
-    difference: npt.NDArray[np.float64] = by_run[0].mean(axis=1) - by_run[1].mean(axis=1)
-    spread = float(difference.std(ddof=1)) if len(difference) > 1 else 0.0
+def _by_sample(paired: Pair) -> Floats:
+    """What each sample adds to the difference of each metric, averaged over the seeds: [metrics, n].
+
+    For oIoU, a ratio of sums, the linearised contribution R + (I - R U) / mean(U) of each model, whose mean is its R.
+    """
+    sides = []
+    for features in (paired.features_a, paired.features_b):
+        intersection, union = (features[..., FEATURES.index(name)] for name in ("intersection", "union"))
+        total = union.sum(axis=0)
+        ratio = intersection.sum(axis=0) / np.maximum(total, 1)
+        linear = ratio + (intersection - ratio * union) * (len(union) / np.maximum(total, 1))
+        iou = features[..., FEATURES.index("iou")] + features[..., FEATURES.index("iou_rest")]
+        sides.append(
+            [
+                *(features[..., column].mean(axis=1) for column in range(_HITS)),
+                linear.mean(axis=1),
+                iou.mean(axis=1),
+            ]
+        )
+    return np.array(sides[0]) - np.array(sides[1])
+
+
+def _cohen_dz(differences: Floats) -> float | None:
+    spread = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
     # A spread of a few bits is rounding: all samples differ alike and d_z would be infinite.
-    return float(difference.mean()) / spread if spread > 1e-12 and math.isfinite(spread) else None
+    return float(differences.mean()) / spread if spread > SAME and math.isfinite(spread) else None
+
+
+def _wins(differences: Floats) -> tuple[int, int, int]:
+    better, worse = int((differences > SAME).sum()), int((differences < -SAME).sum())
+    return better, len(differences) - better - worse, worse
+
+
+def _cluster_means(differences: Floats, paired: Pair) -> Floats:
+    sums = cluster_sums(np.stack([differences, np.ones(len(differences))], axis=1), paired.aligned.clusters)
+    return np.asarray(sums[:, 0] / sums[:, 1], dtype=np.float64)
 
 
 def _plain(value: Any) -> Any:

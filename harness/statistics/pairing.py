@@ -1,7 +1,7 @@
 """Per-sample tables made comparable: checked, put in one order, two of them joined expression by expression."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,6 @@ from harness.metrics import sample_features
 KEYS = ("dataset", "split", "protocol", "ref_id", "sentence")
 _SCALARS = ("model", "variant", "dataset", "split", "protocol")  # one value a table
 _NAMED = 5  # so many ref_ids stand in an error message
-
-Seeds = Literal["common", "all"]
 
 
 @dataclass(frozen=True)
@@ -58,15 +56,14 @@ class Aligned:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two models on the same expressions, run by run: layer s of `a` is paired with layer s of `b`."""
+    """Two models on the same expressions, with all their runs; the seeds of A and B are independent."""
 
     a: Subject
     b: Subject
-    left_out: tuple[tuple[int, ...], tuple[int, ...]]  # seeds of a and b that found no partner
     aligned: Aligned  # one of the two, for what they share
     paired_on: tuple[str, ...]
-    features_a: npt.NDArray[np.float64]  # [n, runs, features]
-    features_b: npt.NDArray[np.float64]
+    features_a: npt.NDArray[np.float64]  # [n, runs of a, features]
+    features_b: npt.NDArray[np.float64]  # [n, runs of b, features]
 
 
 def cluster_column(cluster: str, *tables: pd.DataFrame) -> str:
@@ -139,18 +136,15 @@ def align(samples: pd.DataFrame, *, cluster: str = "cluster_id") -> Aligned:
     )
 
 
-def pair(a: pd.DataFrame, b: pd.DataFrame, *, cluster: str = "cluster_id", seeds: Seeds = "common") -> Pair:
+def pair(a: pd.DataFrame, b: pd.DataFrame, *, cluster: str = "cluster_id") -> Pair:
     """Join two models' per-sample tables on (dataset, split, protocol, ref_id, sentence).
 
     Args:
         a, b: per-sample tables as `align` takes them.
         cluster: as for `align`.
-        seeds: "common" pairs the runs of equal seed and leaves the others out (two single runs are paired
-            whatever their seeds); "all" pairs a model's only run with every run of the other, for a model
-            that has no seeds of its own.
 
     Raises:
-        HarnessError: the tables hold different expressions, clusters or true masks, or no seed in common.
+        HarnessError: the tables hold different expressions, clusters or true masks.
     """
     cluster = cluster_column(cluster, a, b)
     left, right = align(a, cluster=cluster), align(b, cluster=cluster)
@@ -174,45 +168,14 @@ def pair(a: pd.DataFrame, b: pd.DataFrame, *, cluster: str = "cluster_id", seeds
                 f"{_refs(left.keys['ref_id'][different])}; networks of different input size are compared under the "
                 "native protocol"
             )
-    rows_a, rows_b = _paired_runs(left.subject.seeds, right.subject.seeds, seeds, names)
     return Pair(
-        a=_with_runs(left.subject, rows_a),
-        b=_with_runs(right.subject, rows_b),
-        left_out=(_left_out(left.subject.seeds, rows_a), _left_out(right.subject.seeds, rows_b)),
+        a=left.subject,
+        b=right.subject,
         aligned=left,
         paired_on=tuple(name for name in left.keyed_on if name in right.keyed_on),
-        features_a=left.features[:, rows_a],
-        features_b=right.features[:, rows_b],
+        features_a=left.features,
+        features_b=right.features,
     )
-
-
-def _paired_runs(
-    a: tuple[int, ...], b: tuple[int, ...], seeds: Seeds, names: str
-) -> tuple[list[int], list[int]]:
-    """Return which run of A is paired with which run of B, as two lists of positions of the same length."""
-    runs_a, runs_b = max(len(a), 1), max(len(b), 1)
-    if runs_a == runs_b == 1:
-        return [0], [0]
-    if seeds == "all" and (runs_a == 1 or runs_b == 1):
-        most = max(runs_a, runs_b)
-        return [position % runs_a for position in range(most)], [
-            position % runs_b for position in range(most)
-        ]
-    if common := [seed for seed in a if seed in b]:
-        return [a.index(seed) for seed in common], [b.index(seed) for seed in common]
-    raise HarnessError(
-        f"{names} have no seed in common: {_list(a) or 'none named'} against {_list(b) or 'none named'}; compare two "
-        "single runs, or train the missing seed"
-    )
-
-
-def _with_runs(subject: Subject, positions: list[int]) -> Subject:
-    used = tuple(sorted({subject.seeds[position] for position in positions})) if subject.seeds else ()
-    return Subject(subject.model, subject.variant, used)
-
-
-def _left_out(seeds: tuple[int, ...], positions: list[int]) -> tuple[int, ...]:
-    return tuple(seed for position, seed in enumerate(seeds) if position not in positions)
 
 
 def _only_value(samples: pd.DataFrame, column: str) -> str | None:

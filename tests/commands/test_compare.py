@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from harness.commands.compare import command, verdict
+from harness.commands.compare import command
+from harness.comparing.sheet import verdict
 from harness.errors import HarnessError
 from harness.metrics import METRICS
 from harness.samples import read_samples, write_samples

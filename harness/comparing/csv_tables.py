@@ -1,0 +1,76 @@
+"""Per-sample tables as CSV, for models that this harness never trained.
+
+One row an expression (and a seed), with a header. Needed: `ref_id`, `sentence`, `intersection`, `union` in pixels, and
+`image_id` or `cluster_id`. Optional: `model`, `variant`, `seed`, `split`, `protocol`, `dataset`, `category`,
+`mask_area`, `area_share`, `center_x`, `center_y`. docs/comparing.md has an example.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from harness.errors import HarnessError, suggestion
+
+NEEDED = ("ref_id", "sentence", "intersection", "union")
+CLUSTERS = ("cluster_id", "image_id")
+WHOLE = ("intersection", "union", "seed", "mask_area")
+REAL = ("area_share", "center_x", "center_y")
+TEXT = ("sentence", "model", "variant", "split", "protocol", "dataset", "category")
+KNOWN = (*dict.fromkeys((*NEEDED, *CLUSTERS, *WHOLE, *REAL, *TEXT)),)
+
+
+def read_csv(path: Path | str) -> pd.DataFrame:
+    """Read a per-sample table from a CSV file in UTF-8.
+
+    Args:
+        path: the file. Identifiers may be any text; a column that holds nothing but whole numbers is one of numbers.
+
+    Raises:
+        HarnessError: the file is missing or no CSV, a column is missing, or a value is no number where one is needed;
+            names the line.
+    """
+    try:
+        # As text first: a number that is none is then named with its line, and no sentence ("NA") becomes a gap.
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8", skipinitialspace=True)
+    except FileNotFoundError:
+        raise HarnessError(f"{path} does not exist") from None
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise HarnessError(
+            f"{path} cannot be read as CSV ({' '.join(str(error).split())}); it wants a header and commas, in UTF-8"
+        ) from None
+    missing = [name for name in NEEDED if name not in table]
+    if not any(name in table for name in CLUSTERS):
+        missing.append("image_id (or cluster_id)")
+    if missing:
+        close = "".join(suggestion(name, list(table.columns)) for name in missing[:1])
+        held = ", ".join(map(str, table.columns)) or "none"
+        raise HarnessError(f"{path} lacks the column {', '.join(missing)}.{close} It has {held}")
+    table = table[[name for name in KNOWN if name in table]]
+    for column in (*WHOLE, *REAL):
+        if column in table:
+            table[column] = _numbers(table[column], path, whole=column in WHOLE)
+    for column in ("ref_id", *CLUSTERS):
+        if column in table:
+            if (empty := table[column] == "").any():
+                raise HarnessError(f"{path}, line {_line(empty)}: {column} is empty")
+            if table[column].str.fullmatch(r"-?\d{1,18}").all():
+                table[column] = table[column].astype("int64")
+    return table
+
+
+def _numbers(values: pd.Series, path: Path | str, *, whole: bool) -> pd.Series:
+    numbers = pd.to_numeric(values, errors="coerce")
+    wrong = numbers.isna() & ~((values == "") & (not whole))
+    if whole:
+        wrong |= numbers % 1 != 0
+    if wrong.any():
+        kind = "a whole number" if whole else "a number"
+        raise HarnessError(
+            f"{path}, line {_line(wrong)}: {values.name} is {values[wrong].iloc[0]!r}; {kind} is needed"
+        )
+    return numbers.astype("int64") if whole else numbers
+
+
+def _line(where: pd.Series) -> int:
+    """The line of the first row, after the header; sentences with line breaks in quotes are not counted."""
+    return int(where.to_numpy().argmax()) + 2

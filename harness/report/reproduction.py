@@ -1,0 +1,63 @@
+"""Whether the tables' measured values reproduce the published ones."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from harness.report.tables import Table
+from harness.report.wording import count, listing, number
+from harness.statistics.equivalence import Reproduction, reproduction
+
+IN_WORDS = {
+    "reproduced": "the 90% interval of the difference lies within the margin",
+    "differs": "its 95% interval lies outside of the margin",
+    "undecided": "neither: these data cannot tell",
+}
+
+
+@dataclass(frozen=True)
+class ReproducedCell:
+    """A cell of a table that was both measured and published."""
+
+    row: str
+    split: str
+    metric: str
+    seeds: int
+    uncertain: str | None  # why the published number may be another one
+    found: Reproduction
+
+
+def reproduced_cells(table: Table, margin: float) -> tuple[ReproducedCell, ...]:
+    """Judge every cell that has a measured value with its intervals and a published value.
+
+    Args:
+        table: one of the paper's tables.
+        margin: how far off is still the same, points.
+    """
+    cells = []
+    for row in table.measured:
+        published = table.published_of(row.name)
+        if published is None or row.gap:
+            continue
+        for number_, cell in enumerate(row.cells):
+            split = table.splits[number_ % len(table.splits)]
+            printed, measure = published.cells.get((split, cell.metric)), cell.measure
+            if printed is None or printed.value is None or measure is None:
+                continue
+            if measure.interval is None or measure.interval_90 is None:
+                continue
+            found = reproduction(measure.value, measure.interval, measure.interval_90, printed.value, margin)
+            cells.append(
+                ReproducedCell(row.name, split, cell.metric, len(measure.per_seed), printed.uncertain, found)
+            )
+    return tuple(cells)
+
+
+def verdicts_in_words(cells: Iterable[ReproducedCell], margin: float) -> str:
+    """How many cells have which verdict, in a sentence."""
+    verdicts = Counter(cell.found.verdict for cell in cells)
+    if not verdicts:
+        return "No cell was both measured with an interval and published."
+    parts = [f"{number_} {verdict}" for verdict, number_ in verdicts.most_common()]
+    total = count(sum(verdicts.values()), "cell")
+    return f"Of {total} both measured and published, {listing(parts)}, at a margin of {number(margin, 1)} points."
