@@ -5,6 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 import pytest
+from pycocotools import mask as coco_mask
 
 from harness.errors import HarnessError
 from harness.metrics import (
@@ -12,6 +13,7 @@ from harness.metrics import (
     METRICS,
     features,
     intersection_union,
+    intersection_union_rle,
     metric_values,
     sample_features,
     summarize,
@@ -68,6 +70,99 @@ def test_intersection_union_of_torch_is_that_of_numpy():
 def test_intersection_union_refuses_what_is_no_pair_of_masks(pred, target, message):
     with pytest.raises(HarnessError, match=message):
         intersection_union(pred, target)
+
+
+def encode(mask):
+    return coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+
+
+def runs_to_rle(runs, size):
+    """The encoding of any run lengths, column by column, also of ones that no encoder writes (runs of 0 pixels)."""
+    numbers = [run - (runs[at - 2] if at > 2 else 0) for at, run in enumerate(runs)]
+    counts = ""
+    for number in numbers:
+        more = True
+        while more:
+            group, number = number & 31, number >> 5
+            more = number != (-1 if group & 16 else 0)
+            counts += chr(group + 32 * more + 48)
+    return {"size": size, "counts": counts}
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (9, 1), (23, 31), (200, 150)])
+def test_counts_from_run_lengths_are_those_of_the_decoded_masks(shape):
+    rng = np.random.default_rng(shape)
+    densities = [0.0, 0.02, 0.5, 0.98, 1.0]
+    masks = np.stack([rng.random((2, *shape)) < [[[p]], [[q]]] for p in densities for q in densities])
+    masks = np.concatenate([masks, masks[:, ::-1], np.stack([masks[:, 0], ~masks[:, 0]], axis=1)])
+    counted = intersection_union_rle([encode(mask) for mask in masks[:, 0]], [encode(m) for m in masks[:, 1]])
+    for ours, decoded in zip(counted, intersection_union(masks[:, 0], masks[:, 1]), strict=True):
+        assert ours.dtype == np.int64
+        assert np.array_equal(ours, decoded)
+
+
+def test_counts_from_run_lengths_by_hand():
+    # 3 x 2 pixels, column by column: 0 1 1 | 0 1 0 and 1 1 0 | 0 1 0
+    pred, target = runs_to_rle([1, 2, 1, 1, 1], [3, 2]), runs_to_rle([0, 2, 2, 1, 1], [3, 2])
+    assert [count.tolist() for count in intersection_union_rle([pred], [target])] == [[2], [4]]
+    encoded = {"size": np.array([3, 2]), "counts": target["counts"].encode()}
+    assert [count.tolist() for count in intersection_union_rle([pred], [encoded])] == [[2], [4]]
+    assert [count.shape for count in intersection_union_rle([], [])] == [(0,), (0,)]
+
+
+def test_runs_of_no_pixel_count_nothing():
+    rle = runs_to_rle([2, 0, 1, 1], [2, 2])  # pycocotools' merge of it with itself is empty
+    assert [count.tolist() for count in intersection_union_rle([rle], [rle])] == [[1], [1]]
+    rng = np.random.default_rng(0)
+    pred, target = (
+        [runs_to_rle([*runs, 40 - sum(runs)], [5, 8]) for runs in rng.integers(0, 4, (200, 12)).tolist()]
+        for _ in range(2)
+    )
+    decoded = (np.stack([coco_mask.decode(rle) for rle in rles]).astype(bool) for rles in (pred, target))
+    for ours, expected in zip(
+        intersection_union_rle(pred, target), intersection_union(*decoded), strict=True
+    ):
+        assert np.array_equal(ours, expected)
+
+
+@pytest.mark.parametrize(
+    ("damaged", "message"),
+    [
+        (
+            {"size": [4, 5], "counts": encode(np.eye(5, 4))["counts"]},
+            r"target\[1\] \(4, 5\) must have the same",
+        ),
+        (
+            {"size": [4, 4], "counts": b"Xe2"},
+            r"target\[1\] is no run-length encoded mask: .* do not cover 4 x 4",
+        ),
+        ({"size": [4, 4], "counts": b""}, "no compressed run-length"),
+        ({"size": [4, 4], "counts": b"\xe4\x00"}, "no compressed run-length"),
+        ({"size": [4, 4], "counts": "P"}, "middle of a number"),
+        (
+            {"size": [4, 4], "counts": [0, 16]},
+            r"target\[1\] must be .* not {'size': \[4, 4\], 'counts': \[0, 16\]}",
+        ),
+        ({"size": [4, 4]}, "must be"),
+        ({"size": [16], "counts": b"@"}, "must be"),
+        ({"size": [-4, -4], "counts": b"@"}, "must be"),
+        ({"size": [4.0, 4.0], "counts": b"@"}, "must be"),
+        ("@", "must be"),
+        (None, "must be"),
+    ],
+)
+def test_what_is_no_run_length_encoding_is_refused(damaged, message):
+    sound = encode(np.eye(4))
+    with pytest.raises(HarnessError, match=message):
+        intersection_union_rle([sound, sound], [sound, damaged])
+
+
+def test_predicted_encodings_are_checked_as_the_true_ones_are():
+    sound = encode(np.eye(4))
+    with pytest.raises(HarnessError, match=r"pred\[0\] is no run-length encoded mask"):
+        intersection_union_rle([{"size": [4, 5], "counts": sound["counts"]}], [sound])
+    with pytest.raises(HarnessError, match="2 predicted and 1 true masks"):
+        intersection_union_rle([sound, sound], [sound])
 
 
 def test_summary_by_hand():
