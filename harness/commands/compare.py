@@ -143,7 +143,7 @@ def _render(
                 "metric": bins[1],
                 "bins": [one.to_dict() for one in bins[2]],
             }
-        whole = {"schema_version": SCHEMA_VERSION, **record, "notes": notes}
+        whole = {"schema_version": SCHEMA_VERSION, **record} | ({"notes": notes} if notes else {})
         return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     from harness.comparing.formats import FORMATS as RENDERED
     from harness.comparing.sheet import make_sheet

@@ -38,7 +38,12 @@ def as_text(sheet: Sheet) -> str:
             table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
             for number, heading in enumerate(grid.columns):
                 is_name = number == 0 or (number == 1 and heading in ("model", "pair"))
-                table.add_column(Text(heading), justify="left" if is_name else "right", no_wrap=not is_name)
+                table.add_column(
+                    Text(heading),
+                    justify="left" if is_name else "right",
+                    no_wrap=not is_name,
+                    overflow="fold",
+                )
             previous = None
             for row in grid.rows:
                 if grid.columns[1] in ("model", "pair") and previous not in (None, row.cells[0]):
@@ -50,7 +55,7 @@ def as_text(sheet: Sheet) -> str:
                 previous = row.cells[0]
             if grid.title:
                 console.print()
-                console.print(Text(f"  {grid.title}", style="bold"), end="")
+                console.print(Text(f"  {grid.title}", style="bold"))
             console.print(Padding(table, (0, 0, 0, 2), expand=False))
         words = Table.grid(padding=(0, 2, 0, 0))
         words.add_column(no_wrap=True)
@@ -58,7 +63,7 @@ def as_text(sheet: Sheet) -> str:
         for heading, sentence in sheet.words:
             words.add_row(Text(heading), Text(sentence, style="bold" if heading == "Result" else ""))
         console.print(Padding(words, (0, 0, 0, 2), expand=False))
-    return captured.get()
+    return "".join(line.rstrip() + "\n" for line in captured.get().splitlines())
 
 
 def as_markdown(sheet: Sheet) -> str:

@@ -238,6 +238,8 @@ def _words(ranking: Ranking, letters: str, notes: Sequence[str]) -> list[tuple[s
     made = "; ".join(test if len(tests) == 1 else f"{_of(names)}: {test}" for test, names in tests.items())
     words.append(("p", f"{made}. Holm over {first.family}."))
     words.append(("Scope", _scope(ranking)))
+    if not two:
+        words.append(("Ranks", "over resamples of the images, of these trained models."))
     words += [
         ("Warning", warning)
         for warning in dict.fromkeys(w for one in ranking.comparisons for w in one.warnings)
@@ -268,11 +270,11 @@ def _about(comparison: Comparison) -> list[tuple[str, str]]:
             f"A better on {found.wins[0]:,} expressions, equal on {found.wins[1]:,}, worse on {found.wins[2]:,}"
         )
     if found.effect is not None:
-        parts.append(f"Cohen's d_z {found.effect:+.2f}".replace("-", MINUS))
+        parts.append(f"Cohen's d_z {_signed(found.effect)}")
     if found.wilcoxon is not None:
+        second = found.wilcoxon
         parts.append(
-            f"rank-biserial {found.wilcoxon.rank_biserial:+.2f}".replace("-", MINUS)
-            + f" (Wilcoxon p {p_value(found.wilcoxon.p_value)})"
+            f"rank-biserial {_signed(second.rank_biserial)} (Wilcoxon signed-rank p {p_value(second.p_value)})"
         )
     lines = [(name, "; ".join(parts) + ".")] if parts else []
     lines.append(

@@ -99,7 +99,7 @@ def _file_side(name: str, split: str | None, protocol: str | None, seeds: tuple[
             raise HarnessError(f"--{column} {wanted}, but {name} has no column {column}")
         if held := set(samples[column]) - {wanted}:
             raise HarnessError(f"--{column} {wanted}, but {name} holds {', '.join(sorted(held))}")
-    return Side(name, samples, tuple(notes))
+    return Side(Path(name).name, samples, tuple(notes))
 
 
 def _run_side(params: "Params", name: str, split: str, protocol: str, seeds: tuple[int, ...] | None) -> Side:

@@ -58,12 +58,11 @@ def images_and_seeds(images: Spread, *per_seed: Floats) -> Spread:
         images: of the value, or the difference, of means over seeds.
         per_seed: each model's metrics by seed [seeds, metrics], two seeds at least.
     """
-    variances, degrees = [images.standard_error**2], [images.degrees]
-    for values in per_seed:
-        variances.append(values.var(axis=0, ddof=1) / len(values))
-        degrees.append(np.full(values.shape[1], len(values) - 1.0))
-    total = np.sum(variances, axis=0)
-    weighted = np.sum([variance**2 / df for variance, df in zip(variances, degrees, strict=True)], axis=0)
+    variances = [values.var(axis=0, ddof=1) / len(values) for values in per_seed]
+    squares = [variance**2 / (len(values) - 1) for variance, values in zip(variances, per_seed, strict=True)]
+    # The models' sum first: swapping them then changes no bit.
+    total = images.standard_error**2 + np.sum(variances, axis=0)
+    weighted = images.standard_error**4 / images.degrees + np.sum(squares, axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         combined = total**2 / weighted
     return Spread(np.sqrt(total), np.where(np.isfinite(combined), combined, images.degrees))

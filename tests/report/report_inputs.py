@@ -24,7 +24,7 @@ SIDE = 48
 SKILL = {  # pixels that a variant's predictions are off, on average
     "lavt-full": 3.4,
     "rmsin-full": 2.6,
-    "mafn-full": 1.9,
+    "mafn-full": 0.5,
     "mafn-default": 2.7,
     "mafn-fusion": 2.6,
     "mafn-noise": 2.3,

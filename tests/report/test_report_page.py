@@ -397,7 +397,7 @@ def test_empty_statistics_still_make_a_page(params):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda content: content.update(schema_version=9), "has schema version 9, this report reads 1"),
+        (lambda content: content.update(schema_version=9), "has schema version 9, this report reads 2"),
         (lambda content: content.pop("settings"), "lacks the key 'settings'"),
         (
             lambda content: content["summaries"][0]["metrics"]["mIoU"].update(value="much"),

@@ -93,18 +93,25 @@ def test_a_sample_that_both_get_right_shrinks_the_difference_as_arithmetic_says(
 
 
 def test_equal_models_do_not_differ(mafn):
-    comparison = compare(mafn, mafn.assign(model="rmsin"), **FAST)
-    for metric in comparison.metrics.values():
+    one = mafn[mafn["seed"] == 0]
+    for name, metric in compare(one, one.assign(model="rmsin"), **FAST).metrics.items():
         assert (metric.difference, metric.interval) == (0.0, (0.0, 0.0))
         assert (metric.p_value, metric.p_adjusted, metric.effect) == (1.0, 1.0, None)
+        assert metric.detectable == 0.0
+        assert metric.wins == (None if name == "oIoU" else (0, 60, 0))
+    # With seeds nothing differs either, but other seeds might.
+    for metric in compare(mafn, mafn.assign(model="rmsin"), **FAST).metrics.values():
+        assert (metric.difference, metric.these_models.interval) == (0.0, (0.0, 0.0))
+        assert (metric.p_value, metric.these_models.p_value) == (1.0, 1.0)
+        assert metric.interval[0] < 0 < metric.interval[1]
 
 
 def test_a_plain_difference_is_found_and_has_its_sign():
     comparison = compare(sample_table(200, quality=0.3), sample_table(200, model="rmsin"), n_resamples=999)
-    for metric in comparison.metrics.values():
+    for name, metric in comparison.metrics.items():
         assert metric.interval[0] > 0
-        assert metric.p_value == 1 / 1000
-        assert metric.p_adjusted == 7 / 1000
+        assert metric.p_value == pytest.approx(1 / 1000) if "IoU" in name else metric.p_value < 1e-3
+    assert comparison.metrics["mIoU"].p_adjusted == 2 / 1000, "the five of P@t come before"
 
 
 def test_clusters_widen_the_interval_of_dependent_samples():
@@ -129,7 +136,36 @@ def test_effect_is_the_paired_t_over_root_n(mafn, rmsin):
     t = scipy.stats.ttest_rel(*by_sample).statistic
     metrics = compare(mafn, rmsin, **FAST).metrics
     assert metrics["mIoU"].effect == pytest.approx(t / 60**0.5, rel=1e-9)
-    assert all(metric.effect is None for name, metric in metrics.items() if name != "mIoU")
+    passed = [
+        table.assign(hit=10 * table["intersection"] >= 7 * table["union"]).groupby("ref_id")["hit"].mean()
+        for table in (mafn, rmsin)
+    ]
+    t = scipy.stats.ttest_rel(*passed).statistic
+    assert metrics["P@0.7"].effect == pytest.approx(t / 60**0.5, rel=1e-9)
+
+
+def test_the_effect_on_oiou_is_that_of_its_linearisation():
+    """The jackknife's pseudo-values of a ratio are its linearised contributions, but for terms of order 1 / n."""
+    a, b = sample_table(400, quality=0.05), sample_table(400, model="rmsin")
+
+    def without(table, row):
+        rest = table.drop(index=row)
+        return rest["intersection"].sum() / rest["union"].sum()
+
+    difference = summarize(a)["oIoU"] / 100 - summarize(b)["oIoU"] / 100
+    pseudo = [400 * difference - 399 * (without(a, row) - without(b, row)) for row in range(400)]
+    effect = compare(a, b, **FAST).metrics["oIoU"].effect
+    assert effect == pytest.approx(np.mean(pseudo) / np.std(pseudo, ddof=1), rel=0.02)
+
+
+def test_wins_ties_and_losses_are_counted_by_expression():
+    a = counts_table([(6, 10), (6, 10), (9, 10), (3, 10)])
+    b = counts_table([(5, 10), (6, 10), (4, 10), (4, 10)], model="b")
+    metrics = compare(a, b).metrics
+    assert metrics["mIoU"].wins == (2, 1, 1)
+    assert metrics["P@0.6"].wins == (2, 2, 0)
+    assert metrics["P@0.5"].wins == (1, 3, 0)
+    assert metrics["oIoU"].wins is None
 
 
 def test_adjusted_p_values_are_holms_over_the_seven(mafn, rmsin):
@@ -161,10 +197,11 @@ def test_to_dict_is_json_and_has_the_shared_shape(mafn, rmsin):
     metrics = record.pop("metrics")
     assert list(metrics) == list(METRICS)
     assert list(metrics["mIoU"]) == [
-        "a", "b", "difference", "interval", "p_value", "p_adjusted", "test", "effect",
+        "a", "b", "difference", "interval", "p_value", "p_adjusted", "test", "degrees", "effect", "detectable", "wins",
+        "these_models", "mid_p", "wilcoxon",
     ]  # fmt: skip
     assert record == {
-        "a": {"model": "mafn", "variant": "full", "seeds": [1]},
+        "a": {"model": "mafn", "variant": "full", "seeds": [0, 1]},
         "b": {"model": "rmsin", "variant": "full", "seeds": [1]},
         "split": "test",
         "protocol": "resized",
@@ -173,13 +210,14 @@ def test_to_dict_is_json_and_has_the_shared_shape(mafn, rmsin):
         "n_clusters": 60,
         "cluster": "cluster_id",
         "paired_on": ["dataset", "split", "protocol", "ref_id", "sentence"],
-        "seeds_left_out": {"a": [0], "b": []},
         "scope": "these trained models",
+        "interval_method": "paired percentile bootstrap of clusters",
         "family": "the seven metrics of this comparison",
         "resamples": 300,
         "permutations": 300,
         "seed": 0,
         "confidence": 0.95,
+        "warnings": [],
     }
 
 
@@ -247,11 +285,17 @@ def test_summary_has_the_same_values_and_a_sensible_interval(mafn):
     assert again.metrics["mIoU"].interval != summary.metrics["mIoU"].interval
     iou = mafn.groupby("ref_id")["iou"].mean()
     width = 2 * 1.96 * 100 * iou.std() / 60**0.5  # the normal approximation for a mean
-    assert np.ptp(summary.metrics["mIoU"].interval) == pytest.approx(width, rel=0.08)
+    assert np.ptp(summary.metrics["mIoU"].these_models) == pytest.approx(width, rel=0.08)
+    assert summary.scope == "models trained this way"
+    one = summarize_runs(mafn[mafn["seed"] == 0], n_resamples=2000)
+    assert one.scope == "these trained models"
+    for metric in one.metrics.values():
+        assert metric.interval == metric.these_models
+        assert np.ptp(metric.interval_90) < np.ptp(metric.interval)
     record = summary.to_dict()
     assert json.loads(json.dumps(record)) == record
     assert (record["condition"], record["n"], record["n_clusters"]) == ("shuffled", 60, 60)
-    assert list(record["metrics"]["mIoU"]) == ["value", "interval", "per_seed"]
+    assert list(record["metrics"]["mIoU"]) == ["value", "interval", "per_seed", "interval_90", "these_models"]
 
 
 def test_the_number_of_threads_changes_no_bit():
@@ -270,3 +314,91 @@ def test_the_number_of_threads_changes_no_bit():
         )
         digests.add(done.stdout)
     assert len(digests) == 1
+
+
+def test_several_seeds_widen_the_interval_to_networks_trained_anew(mafn, rmsin):
+    """By hand: the bootstrap's variance over images, and that of a mean of two over the seeds of either model."""
+    comparison = compare(mafn, rmsin, n_resamples=4000)
+    assert comparison.scope == "models trained this way"
+    metric = comparison.metrics["mIoU"]
+    runs = [[summarize(run)["mIoU"] for _, run in table.groupby("seed")] for table in (mafn, rmsin)]
+    by_sample = [table.groupby("ref_id")["iou"].mean() for table in (mafn, rmsin)]
+    images = (100 * (by_sample[0] - by_sample[1])).var(ddof=0) / 60
+    seeds = [np.var(values, ddof=1) / 2 for values in runs]
+    variance = images + sum(seeds)
+    degrees = variance**2 / (images**2 / 59 + sum(one**2 / 1 for one in seeds))
+    half = scipy.stats.t.ppf(0.975, degrees) * variance**0.5
+    assert metric.degrees == pytest.approx(degrees, rel=0.1)
+    assert np.ptp(metric.interval) / 2 == pytest.approx(half, rel=0.06)
+    t = abs(metric.difference) / variance**0.5
+    assert metric.p_value == pytest.approx(2 * scipy.stats.t.sf(t, degrees), rel=0.15)
+    assert np.ptp(metric.these_models.interval) < np.ptp(metric.interval)
+    assert metric.these_models.bca is None
+
+
+def test_one_seed_against_three_speaks_of_these_models(mafn):
+    other = sample_table(model="rmsin", seeds=(4, 5, 6))
+    comparison = compare(mafn[mafn["seed"] == 1], other, **FAST)
+    assert (comparison.a.seeds, comparison.b.seeds) == ((1,), (4, 5, 6))
+    assert comparison.scope == "these trained models"
+    metric = comparison.metrics["oIoU"]
+    assert metric.b == pytest.approx(np.mean([summarize(run)["oIoU"] for _, run in other.groupby("seed")]))
+    assert metric.interval == metric.these_models.interval
+    assert metric.degrees is None
+    assert comparison.metrics["P@0.5"].test.startswith("paired permutation"), (
+        "a mean of three is no yes or no"
+    )
+
+
+def test_precision_of_single_runs_is_mcnemars(mafn, rmsin):
+    one = [table[table["seed"] == 0].reset_index(drop=True) for table in (mafn, rmsin)]
+    passed = [10 * table["intersection"] >= 5 * table["union"] for table in one]
+    only_a, only_b = (passed[0] & ~passed[1]).sum(), (~passed[0] & passed[1]).sum()
+    metric = compare(*one, **FAST).metrics["P@0.5"]
+    assert metric.p_value == pytest.approx(scipy.stats.binomtest(int(only_a), int(only_a + only_b)).pvalue)
+    assert metric.mid_p < metric.p_value
+    assert (metric.test, metric.wins) == ("McNemar, exact, two-sided", (only_a, 60 - only_a - only_b, only_b))
+    clustered = [table.assign(cluster_id=table["ref_id"] // 2) for table in one]
+    assert compare(*clustered, **FAST).metrics["P@0.5"].test.startswith("paired permutation")
+
+
+def test_the_bca_interval_is_scipys():
+    a, b = sample_table(80, quality=0.05), sample_table(80, model="rmsin")
+    counts = np.stack([table[["intersection", "union"]].to_numpy(float) for table in (a, b)])
+
+    def statistic(index, axis):
+        i, u = counts[:, index.astype(int), 0], counts[:, index.astype(int), 1]
+        value = 100 * i.sum(-1) / u.sum(-1)
+        return value[0] - value[1]
+
+    referee = scipy.stats.bootstrap(
+        (np.arange(80),), statistic, n_resamples=9999, method="BCa", vectorized=True, rng=4
+    )
+    bca = compare(a, b, n_resamples=10_000, n_permutations=10).metrics["oIoU"].these_models.bca
+    assert bca == pytest.approx(referee.confidence_interval, abs=0.15 * referee.standard_error)
+
+
+def test_too_few_permutations_for_the_family_are_a_warning(mafn, rmsin):
+    one = [table[table["seed"] == 0] for table in (mafn, rmsin)]
+    few = compare(*one, n_resamples=100, n_permutations=100)
+    assert few.warnings == (
+        "100 permutations cannot bring an adjusted p-value of 7 tests below 0.069; use 2,800",
+    )
+    assert compare(*one, n_resamples=100, n_permutations=200).warnings == ()
+
+
+def test_what_is_detectable_is_found_in_four_of_five_cases():
+    """By simulation: constant true difference of the size that one comparison named, on new images each time."""
+    draw = np.random.default_rng(0)
+
+    def tables(shift):
+        base = draw.uniform(0.2, 0.6, 150)
+        sides = [np.clip(base + draw.normal(0, 0.1, 150) + extra, 0, 1) for extra in (shift, 0)]
+        return [counts_table([(int(1000 * iou), 1000) for iou in side], model="m") for side in sides]
+
+    detectable = compare(*tables(0.0), n_resamples=2000, n_permutations=10).metrics["mIoU"].detectable / 100
+    found = 0
+    for _ in range(200):
+        metric = compare(*tables(detectable), n_resamples=400, n_permutations=1).metrics["mIoU"]
+        found += metric.interval[0] > 0
+    assert 0.70 < found / 200 < 0.90

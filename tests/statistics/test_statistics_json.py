@@ -38,11 +38,17 @@ def test_is_json_with_the_shared_keys(content, params):
         "schema_version", "profile", "dataset", "settings", "summaries", "comparisons", "trivial", "shuffled",
     ]  # fmt: skip
     assert (content["schema_version"], content["profile"], content["dataset"]) == (
-        1,
+        2,
         "embedded",
         "mini-rrsis",
     )
-    assert content["settings"] == {"resamples": 200, "permutations": 200, "seed": 0, "confidence": 0.95}
+    assert content["settings"] == {
+        "resamples": 200,
+        "permutations": 200,
+        "seed": 0,
+        "confidence": 0.95,
+        "margin": 1.0,
+    }
 
 
 def test_one_summary_a_variant_split_protocol_and_condition(content, params):
@@ -95,7 +101,6 @@ def test_trained_against_trivial_uses_every_seed(content):
     ]
     for comparison in content["trivial"]:
         assert (comparison["a"]["seeds"], comparison["b"]["seeds"]) == ([0, 1], [0])
-        assert comparison["seeds_left_out"] == {"a": [], "b": []}
         assert comparison["metrics"]["mIoU"]["interval"][0] > 0
 
 
@@ -113,10 +118,10 @@ def test_right_sentences_against_shuffled_ones(content, params):
     assert expected.metrics["mIoU"].difference > 20
 
 
-def test_steps_of_table_two_use_common_seeds_and_name_the_rest(content):
+def test_steps_of_table_two_use_all_seeds_of_both(content):
     last = content["comparisons"][8]
-    assert (last["a"]["seeds"], last["b"]["seeds"]) == ([0], [0])
-    assert last["seeds_left_out"] == {"a": [1], "b": []}
+    assert (last["a"]["seeds"], last["b"]["seeds"]) == ([0, 1], [0])
+    assert last["scope"] == "these trained models"
 
 
 def test_advances_once_an_entry_and_is_reproducible(params, content):
