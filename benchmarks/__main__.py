@@ -1,20 +1,22 @@
 """`make bench`: speed as ratios measured in one run, so that they mean the same on another machine.
 
-python -m benchmarks                 all of it, half an hour and 15 GB of disk on two cores
+python -m benchmarks                 all of it, an hour and 15 GB of disk on two cores
 python -m benchmarks networks        one part
 python -m benchmarks networks mafn   one network of it
+python -m benchmarks simulation 500  coverage of the intervals and size of the tests, with 500 replicates, not 5,000
 python -m benchmarks rehearsal 1000  the data stages with 1,000 images in place of RRSIS-D's 17,402
 """
 
 import sys
 
-from benchmarks import loader, loop, networks, rehearsal, statistics
+from benchmarks import loader, loop, networks, rehearsal, simulation, statistics
 
 PARTS = {
     "loader": loader.run,
     "loop": loop.run,
     "networks": networks.run,
     "statistics": statistics.run,
+    "simulation": simulation.run,
     "rehearsal": rehearsal.run,
 }
 
