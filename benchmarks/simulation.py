@@ -1,10 +1,11 @@
 """Are the intervals and tests what they say? Coverage and size by simulation, on tables drawn like real ones.
 
-`python -m benchmarks simulation [REPLICATES]`: 5,000 replicates of each case by default, some twenty minutes on two cores.
+`python -m benchmarks simulation [REPLICATES]`: 5,000 replicates of each case by default, half an hour on two cores.
 
-A sample's IoU is sigmoid(0.9 + 1.1 u), and 0 where u is low: a fifth of the samples have none, the rest leans towards 1.
-u is correlated between the two models (0.8), as both find the same images hard. Areas are log-normal, 1% of a 480 x 480
-image in the middle of the list and up to all of it. In clusters (one to five images, two on average) u has a common part. A seed shifts all of a model's u.
+A sample's IoU is sigmoid(0.9 + 1.1 u), and 0 where u is low: a fifth of the samples have none, the rest leans towards
+1. u is correlated between the two models (0.8), as both find the same images hard. Areas are log-normal, 1% of a
+480 x 480 image in the middle of the list and up to all of it. In clusters (one to five images, two on average) u has a
+common part. A seed shifts all of a model's u.
 """
 
 import multiprocessing
