@@ -1,6 +1,6 @@
 """`compare` on tables of RRSIS-D's test size, against scipy's paired bootstrap of one mean; and as a whole process."""
 
-import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -62,16 +62,25 @@ def _seconds(function, *arguments, **options) -> float:
     return min(taken)
 
 
+MEASURE = """
+import os, sys, time
+started = time.perf_counter()
+away = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+number = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=away)
+_, status, usage = os.wait4(number, 0)
+print(time.perf_counter() - started, usage.ru_maxrss * 1024, status)
+"""
+
+
 def _process(*arguments: str) -> tuple[float, int]:
-    """Seconds and peak bytes of `harness ARGUMENTS`."""
-    started = time.perf_counter()
-    command = [sys.executable, "-m", "harness", *arguments]
-    number = os.posix_spawn(
-        command[0], command, os.environ, file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
-    )
-    _, status, usage = os.wait4(number, 0)
-    assert status == 0
-    return time.perf_counter() - started, usage.ru_maxrss * 1024
+    """Seconds and peak bytes of `harness ARGUMENTS`.
+
+    Started by a small process: the peak of a process begins with that of the one that starts it.
+    """
+    command = [sys.executable, "-S", "-c", MEASURE, sys.executable, "-m", "harness", *arguments]
+    seconds, peak, status = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    assert status == "0"
+    return float(seconds), int(peak)
 
 
 def _table(rng: np.random.Generator, union: np.ndarray, level: float, model: str, seed: int) -> pd.DataFrame:
