@@ -15,7 +15,7 @@ from harness.report.data import read_data
 from harness.report.figures import forest_plot, training_curves
 from harness.report.inputs import Comparison, Run, Statistics, read_runs, read_statistics
 from harness.report.overlays import TILE, draw_overlays
-from harness.report.published import read_published
+from harness.published import read_published
 from harness.report.tables import (
     ENCODERS,
     RUN_COLUMNS,
