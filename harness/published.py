@@ -113,9 +113,7 @@ def _is_number(value: Any) -> bool:
 def _percentages(where: str, values: Any) -> list[str | None]:
     for value in values:
         if value is not None and not (_is_number(value) and 0 <= value <= 100):
-            raise HarnessError(
-                f"{where} holds {_shown(value)}; a percentage from 0 to 100 or null is needed"
-            )
+            raise HarnessError(f"{where} holds {_shown(value)}; a percentage from 0 to 100 or null is needed")
     return [None if value is None else f"{value:f}" for value in values]
 
 
@@ -125,7 +123,11 @@ def _shown(value: Any) -> str:
 
 def _numbers(where: str, values: Any, metrics: tuple[str, ...]) -> dict[str, str | None]:
     if not isinstance(values, list) or len(values) != len(metrics):
-        shown = [float(v) if isinstance(v, Decimal) else v for v in values] if isinstance(values, list) else values
+        shown = (
+            [float(v) if isinstance(v, Decimal) else v for v in values]
+            if isinstance(values, list)
+            else values
+        )
         raise HarnessError(
             f"{where} must be a list of {len(metrics)} numbers ({' '.join(metrics)}), it is {shown!r}"
         )
@@ -143,9 +145,7 @@ def _remarks(where: str, key: str, content: dict[str, Any], row: PublishedRow) -
             raise HarnessError(f"{where}.{key} names the split {split!r}, which the row does not have")
         for metric in found:
             if metric not in metrics:
-                raise HarnessError(
-                    f"{where}.{key}.{split} names {metric!r}; known are {', '.join(metrics)}"
-                )
+                raise HarnessError(f"{where}.{key}.{split} names {metric!r}; known are {', '.join(metrics)}")
     return {(split, metric): value for split, found in remarks.items() for metric, value in found.items()}
 
 
@@ -195,10 +195,12 @@ def _tables(path: Path, content: dict[str, Any]) -> dict[str, tuple[PublishedRow
 
 def _sizes(path: Path, sizes: Any) -> dict[str, int]:
     if not isinstance(sizes, dict) or not {"val", "test"} <= set(sizes):
-        raise HarnessError(f"{path}: n must hold the expressions of val and test, such as {{val: 1740}}; it is {sizes!r}")
+        raise HarnessError(f"{path}: n must hold the expressions of val and test; it is {sizes!r}")
     for split, n in sizes.items():
         if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-            raise HarnessError(f"{path}: n.{split} is {_shown(n)}; the number of expressions is needed, 1 or more")
+            raise HarnessError(
+                f"{path}: n.{split} is {_shown(n)}; the number of expressions is needed, 1 or more"
+            )
     return {str(split): n for split, n in sizes.items()}
 
 
@@ -254,7 +256,9 @@ def _claims(path: Path, published: Published, entries: Any) -> tuple[StatedDiffe
         where = f"{path}: claims[{number}]"
         for pair in entry["pairs"] if isinstance(entry["pairs"], list) else [None]:
             if not isinstance(pair, list) or len(pair) != 5 or not _is_number(pair[4]):
-                raise HarnessError(f"{where} holds {pair!r}; [row, row, split, metric, difference in points] is needed")
+                raise HarnessError(
+                    f"{where} holds {pair!r}; [row, row, split, metric, difference in points] is needed"
+                )
             a, b, split, metric = map(str, pair[:4])
             table = _table_of(where, published, a, b)
             row_a, row_b = published.row(table, a), published.row(table, b)
@@ -273,7 +277,9 @@ def _table_of(where: str, published: Published, a: str, b: str) -> str:
     every = [name for held in names.values() for name in held]
     for name in (a, b):
         if name not in every:
-            raise HarnessError(f"{where} names the row {name!r}, which no table has.{suggestion(name, every)}")
+            raise HarnessError(
+                f"{where} names the row {name!r}, which no table has.{suggestion(name, every)}"
+            )
     raise HarnessError(f"{where} compares {a!r} with {b!r}, which are not rows of one table")
 
 
@@ -282,10 +288,16 @@ def _repeats(path: Path, published: Published, entries: Any) -> tuple[Repeat, ..
     for number, entry in enumerate(_entries(path, "repeats", entries, ("text", "rows", "certain"))):
         where = f"{path}: repeats[{number}]"
         rows = entry["rows"]
-        if not isinstance(rows, list) or len(rows) < 2 or not all(isinstance(r, list) and len(r) == 2 for r in rows):
+        if (
+            not isinstance(rows, list)
+            or len(rows) < 2
+            or not all(isinstance(r, list) and len(r) == 2 for r in rows)
+        ):
             raise HarnessError(f"{where}.rows is {rows!r}; two or more of [table, row] are needed")
         for table, name in rows:
             if table not in published.tables or published.row(table, str(name)) is None:
                 raise HarnessError(f"{where} names the row {name!r} of {table!r}, which is not there")
-        found.append(Repeat(str(entry["text"]), tuple((t, str(name)) for t, name in rows), bool(entry["certain"])))
+        found.append(
+            Repeat(str(entry["text"]), tuple((t, str(name)) for t, name in rows), bool(entry["certain"]))
+        )
     return tuple(found)
