@@ -114,7 +114,12 @@ def _percentages(where: str, values: Any) -> list[str | None]:
     for value in values:
         if value is not None and not (_is_number(value) and 0 <= value <= 100):
             raise HarnessError(f"{where} holds {_shown(value)}; a percentage from 0 to 100 or null is needed")
-    return [None if value is None else f"{value:f}" for value in values]
+    return [None if value is None else _digits(value) for value in values]
+
+
+def _digits(value: int | Decimal) -> str:
+    """The digits as the file has them, without an exponent."""
+    return f"{Decimal(value):f}"
 
 
 def _shown(value: Any) -> str:
@@ -264,7 +269,7 @@ def _claims(path: Path, published: Published, entries: Any) -> tuple[StatedDiffe
             row_a, row_b = published.row(table, a), published.row(table, b)
             if any(row is None or (split, metric) not in row.cells for row in (row_a, row_b)):
                 raise HarnessError(f"{where} names {split} {metric}, which {table} does not have")
-            found.append(StatedDifference(str(entry["text"]), table, a, b, split, metric, f"{pair[4]:f}"))
+            found.append(StatedDifference(str(entry["text"]), table, a, b, split, metric, _digits(pair[4])))
     return tuple(found)
 
 
