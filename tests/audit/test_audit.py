@@ -6,6 +6,7 @@ from published_files import FILE, audited, cell
 from harness.audit import audit
 from harness.audit.comparisons import MeanComparison, ShareComparison
 from harness.audit.summary import summary
+from harness.audit.support import mcnemar_range
 from harness.published import read_published
 
 
@@ -44,6 +45,17 @@ def test_rows_that_one_way_of_printing_explains(project):
     assert by["table1", "MAFN", "val"] == ("rounding", "truncation")
     assert by["table1", "MAFN", "test"] == ()
     assert not any(row.findings for row in project.rows)
+
+
+def test_uncertain_cells_do_not_decide_how_a_row_was_printed(tmp_path):
+    def change(content):
+        row = content["table1"]["RMSIN"]
+        row["val"][1] = 68.21  # 1187 is 68.218: by truncation only
+        row["uncertain"] = {"val": {"P@0.6": "smudged"}}
+
+    result = audited(tmp_path, change)
+    found = next(r for r in result.rows if (r.row, r.split) == ("RMSIN", "val"))
+    assert (found.printed_by, found.checked) == (("rounding",), 4)
 
 
 def test_a_planted_cell_is_found(tmp_path):
@@ -153,6 +165,19 @@ def test_share_difference_uses_the_counts(project):
     record = found.to_dict()
     assert (record["k_a"], record["k_b"], record["k_by"]) == (2620, 1943, ["rounding", "unreachable"])
     assert found.support == "always"
+
+
+def test_where_several_counts_print_alike_the_range_covers_all(tmp_path):
+    result = audited(tmp_path, lambda c: c["n"].update(val=20_000))
+    found = next(
+        c
+        for c in result.comparisons
+        if isinstance(c, ShareComparison) and (c.pair.split, c.pair.b, c.metric) == ("val", "RMSIN", "P@0.9")
+    )
+    assert found.a.rounding == (4941, 4942)  # 24.705 and 24.71; 24.715 is 24.72 both ways
+    assert found.b.rounding == (4885, 4886)
+    assert found.mcnemar.exact[0] == mcnemar_range((4942,), (4885,), 20_000).exact[0]
+    assert found.mcnemar.exact[1] == mcnemar_range((4941,), (4886,), 20_000).exact[1]
 
 
 # claims and repeats ---------------------------------------------------------------------------------------------------
