@@ -98,7 +98,7 @@ def _rows(audit: Audit) -> list[str]:
         for finding in row.findings
     ]
     return sentences + (
-        impossible or ["In every row P@t falls as t grows, and the mean IoU lies within what P@t allows."]
+        impossible or ["In no row does P@t grow with t, and every mean IoU lies within what P@t allows."]
     )
 
 
