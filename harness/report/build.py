@@ -1,13 +1,14 @@
 """One self-contained HTML page: the paper's tables measured and published, tests, predictions, provenance."""
 
-import shlex
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from harness.audit import audit
+from harness.audit.page import audit_context
 from harness.config import Params
 from harness.files import atomic_write
+from harness.published import read_published
 from harness.report import wording
 from harness.report.checkpoints import read_checkpoints
 from harness.report.comparisons import ComparisonGroup, SanityRow, comparison_groups, sanity_rows
@@ -15,7 +16,6 @@ from harness.report.data import read_data
 from harness.report.figures import forest_plot, training_curves
 from harness.report.inputs import Comparison, Run, Statistics, read_runs, read_statistics
 from harness.report.overlays import TILE, draw_overlays
-from harness.report.published import read_published
 from harness.report.reproduction import IN_WORDS, reproduced_cells, verdicts_in_words
 from harness.report.tables import (
     ENCODERS,
@@ -26,17 +26,15 @@ from harness.report.tables import (
     environment,
     paper_table,
 )
+from harness.report.templating import stylesheet, templates
 
-if TYPE_CHECKING:
-    import jinja2
-
-HERE = Path(__file__).parent
 CONTENTS = (
     ("summary", "What was measured"),
     ("table1", "Table I"),
     ("table2", "Table II"),
     ("table3", "Table III"),
     ("reproduction", "Reproduction"),
+    ("audit", "Published tables, audited"),
     ("significance", "Significance"),
     ("sanity", "Sanity checks"),
     ("checkpoints", "Choice of the checkpoint"),
@@ -47,17 +45,6 @@ CONTENTS = (
     ("glossary", "Names of metrics"),
 )
 CURVES = (("val_mIoU", "mIoU on val (percent)"), ("loss", "Training loss"))
-
-
-def _quantity(value: object) -> str:
-    """A count with separators, or a measured figure with one decimal; anything else as it is."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
-
-
-def _command_line(command: object) -> str:
-    return shlex.join(map(str, command)) if isinstance(command, list) else str(command)
 
 
 def _title(params: Params) -> str:
@@ -179,11 +166,12 @@ def _context(params: Params) -> dict[str, Any]:
     top = max((measure.value for measure in measured.values() if measure), default=None)
     return {
         "title": _title(params),
-        "stylesheet": Markup((HERE / "assets" / "report.css").read_text(encoding="utf-8")),
+        "stylesheet": stylesheet(),
         "contents": CONTENTS,
         "params": params,
         "statistics": statistics,
         "published": published,
+        "audit": audit_context(audit(published)),
         "on_rrsisd": wording.is_rrsisd(statistics.dataset),
         "with_interval": WITH_INTERVAL,
         "cards": [
@@ -235,30 +223,6 @@ def _context(params: Params) -> dict[str, Any]:
     }
 
 
-@cache
-def _templates() -> "jinja2.Environment":
-    """The templates with the filters that they use; anything undefined in them is an error."""
-    import jinja2
-
-    templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    templates.filters |= {
-        "number": wording.number,
-        "signed": wording.signed,
-        "interval": wording.interval,
-        "p_text": wording.p_text,
-        "quantity": _quantity,
-        "command_line": _command_line,
-    }
-    return templates
-
-
 def build_report(params: Params) -> Path:
     """Write the report's page.
 
@@ -273,7 +237,7 @@ def build_report(params: Params) -> Path:
         HarnessError: statistics.json or the published numbers are missing or damaged. A missing run, history
             or prediction is no error: the page says what is not there.
     """
-    page = _templates().get_template("index.html.j2").render(_context(params))
+    page = templates().get_template("index.html.j2").render(_context(params))
     path = Path(params.report.html) / "index.html"
     with atomic_write(path) as temporary:
         temporary.write_text(page, encoding="utf-8")

@@ -39,8 +39,8 @@ def reproduced_cells(table: Table, margin: float) -> tuple[ReproducedCell, ...]:
         published = table.published_of(row.name)
         if published is None or row.gap:
             continue
-        for number_, cell in enumerate(row.cells):
-            split = table.splits[number_ % len(table.splits)]
+        for place, cell in enumerate(row.cells):
+            split = table.splits[place % len(table.splits)]
             printed, measure = published.cells.get((split, cell.metric)), cell.measure
             if printed is None or printed.value is None or measure is None:
                 continue
@@ -58,6 +58,6 @@ def verdicts_in_words(cells: Iterable[ReproducedCell], margin: float) -> str:
     verdicts = Counter(cell.found.verdict for cell in cells)
     if not verdicts:
         return "No cell was both measured with an interval and published."
-    parts = [f"{number_} {verdict}" for verdict, number_ in verdicts.most_common()]
+    parts = [f"{times} {verdict}" for verdict, times in verdicts.most_common()]
     total = count(sum(verdicts.values()), "cell")
     return f"Of {total} both measured and published, {listing(parts)}, at a margin of {number(margin, 1)} points."

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from harness.config import Params
+from harness.published import ABLATION_METRICS, TABLE1_METRICS, Published, PublishedRow
 from harness.report.inputs import Measure, Run, Statistics, Summary
-from harness.report.published import ABLATION_METRICS, TABLE1_METRICS, Published, PublishedRow
 from harness.report.wording import count
 
 TITLES = {

@@ -1,6 +1,11 @@
 """Numbers as text, and the sentences that are computed from them."""
 
-from harness.report.inputs import Comparison, Difference, Statistics, Summary
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.report.inputs import Comparison, Difference, Statistics, Summary
 
 MINUS = "\N{MINUS SIGN}"
 RRSIS_D = ("rrsis-d", "rrsisd")

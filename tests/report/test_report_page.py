@@ -100,6 +100,21 @@ def test_uncertain_cells_are_marked_and_explained(page):
         assert f"Uncertain: MAFN, test, {metric}: {reason}." in page
 
 
+def test_the_audit_is_that_of_the_published_file(page, params, tmp_path):
+    def section(page):
+        return page[page.index('<section id="audit"') : page.index('<section id="significance"')]
+
+    found = '<td>P@0.5</td><td class="num">55.83</td><td>not at all</td>'
+    assert section(page).count("<td>not at all</td>") == 2  # the other is a reading of an uncertain cell
+    assert found in section(page)
+    content = published_file()
+    content["table1"]["CMPC"]["test"][0] = 55.82
+    other = tmp_path / "published.yaml"
+    other.write_text(yaml.safe_dump(content), encoding="utf-8")
+    changed = params.model_copy(update={"report": params.report.model_copy(update={"published": other})})
+    assert found not in section(render(changed))
+
+
 def test_measured_cells_equal_the_statistics(page, pipeline):
     content = json.loads(make_params(pipeline).statistics_file.read_text(encoding="utf-8"))
     value = {

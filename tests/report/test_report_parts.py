@@ -7,12 +7,12 @@ import yaml
 from report_inputs import ROOT, make_params
 
 from harness.errors import HarnessError
+from harness.published import read_published
 from harness.report import wording
 from harness.report.comparisons import comparison_groups
 from harness.report.figures import forest_plot, training_curves
 from harness.report.inputs import Run, read_statistics
 from harness.report.overlays import draw_prediction, quantile_spread
-from harness.report.published import read_published
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 import pytest
 from report_inputs import make_params
 
+from harness.published import read_published
 from harness.report.inputs import Measure, read_statistics
-from harness.report.published import read_published
 from harness.report.reproduction import reproduced_cells, verdicts_in_words
 from harness.report.tables import paper_table
 
