@@ -58,6 +58,9 @@ def verdicts_in_words(cells: Iterable[ReproducedCell], margin: float) -> str:
     verdicts = Counter(cell.found.verdict for cell in cells)
     if not verdicts:
         return "No cell was both measured with an interval and published."
-    parts = [f"{times} {verdict}" for verdict, times in verdicts.most_common()]
+    parts = [f"{verdict} for {times}" for verdict, times in verdicts.most_common()]
     total = count(sum(verdicts.values()), "cell")
-    return f"Of {total} both measured and published, {listing(parts)}, at a margin of {number(margin, 1)} points."
+    return (
+        f"{total} are both measured and published. The verdict, at a margin of {number(margin, 1)} points: "
+        f"{listing(parts)}."
+    )

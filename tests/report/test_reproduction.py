@@ -41,7 +41,7 @@ def test_the_margin_of_the_profile_decides(tables):
     wide = reproduced_cells(tables["table1"], 1000.0)
     assert {cell.found.verdict for cell in wide} == {"reproduced"}
     assert verdicts_in_words(wide, 1000.0) == (
-        "Of 42 cells both measured and published, 42 reproduced, at a margin of 1000.0 points."
+        "42 cells are both measured and published. The verdict, at a margin of 1000.0 points: reproduced for 42."
     )
 
 
