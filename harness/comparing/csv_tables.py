@@ -49,6 +49,13 @@ def read_csv(path: Path | str) -> pd.DataFrame:
     for column in (*WHOLE, *REAL):
         if column in table:
             table[column] = _numbers(table[column], path, whole=column in WHOLE)
+    impossible = (table["intersection"] < 0) | (table["intersection"] > table["union"])
+    if impossible.any():
+        row = table[impossible].iloc[0]
+        held = f"intersection {row['intersection']} and union {row['union']}"
+        raise HarnessError(
+            f"{path}, line {_line(impossible)}: {held} cannot be: they are pixels, 0 <= intersection <= union"
+        )
     for column in ("ref_id", *CLUSTERS):
         if column in table:
             if (empty := table[column] == "").any():

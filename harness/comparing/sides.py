@@ -99,7 +99,18 @@ def _file_side(name: str, split: str | None, protocol: str | None, seeds: tuple[
             raise HarnessError(f"--{column} {wanted}, but {name} has no column {column}")
         if held := set(samples[column]) - {wanted}:
             raise HarnessError(f"--{column} {wanted}, but {name} holds {', '.join(sorted(held))}")
+    _require_sound(name, samples)
     return Side(Path(name).name, samples, tuple(notes))
+
+
+def _require_sound(name: str, samples: "pd.DataFrame") -> None:
+    """Have what is wrong with one file's rows told with its name."""
+    from harness.statistics.pairing import align
+
+    try:
+        align(samples)
+    except HarnessError as error:
+        raise HarnessError(f"{name}: {str(error).removeprefix('unnamed: ')}") from None
 
 
 def _run_side(params: "Params", name: str, split: str, protocol: str, seeds: tuple[int, ...] | None) -> Side:

@@ -44,6 +44,7 @@ def test_identifiers_may_be_text(tmp_path):
         (("image_id", "picture"), r"lacks the column image_id \(or cluster_id\)"),
         (("intersection", "intersections"), "lacks the column intersection. Did you mean 'intersections'"),
         (("\n2,", "\n,"), "line 3: ref_id is empty"),
+        (("30,40", "50,40"), "line 2: intersection 50 and union 40 cannot be"),
         ((GOOD, ""), "cannot be read as CSV"),
         ((",y", ",y,z,w"), "cannot be read as CSV"),
     ],

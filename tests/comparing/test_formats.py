@@ -144,6 +144,23 @@ def test_csv_and_parquet_meet(files, tmp_path):
     assert there == json.loads(run(*files[:2], "--format", "json"))
 
 
+def test_what_is_wrong_with_a_file_is_told_with_its_name(files, tmp_path):
+    import pandas as pd
+
+    table = pd.read_parquet(files[0])
+    pd.concat([table, table.iloc[[3]]]).to_csv(tmp_path / "twice.csv", index=False)
+    with pytest.raises(
+        HarnessError,
+        match=r"twice\.csv: .*1 expressions occur more than once with the same seed: ref_id 1003",
+    ):
+        run(files[1], str(tmp_path / "twice.csv"))
+    table.drop(index=5).to_csv(tmp_path / "short.csv", index=False)
+    with pytest.raises(
+        HarnessError, match="do not hold the same expressions: 1 missing in B \\(ref_id 1005\\)"
+    ):
+        run(files[1], str(tmp_path / "short.csv"))
+
+
 def test_as_a_process_no_torch_is_imported(files):
     code = (
         "import sys\nfrom harness.cli import main\n"
