@@ -23,6 +23,7 @@ COMMANDS = {  # in the order of the work
     "evaluate": "harness.commands.evaluate",
     "statistics": "harness.commands.statistics",
     "compare": "harness.commands.compare",
+    "check": "harness.commands.check",
     "report": "harness.commands.report",
 }
 
