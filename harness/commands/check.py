@@ -104,7 +104,7 @@ def _check(params: "Params", folder: Path, layer: str) -> "Outcome":
     checks = [Check("reference", "schema", True, "unchanged"), check_settings(params, reference)]
     said: tuple[str, ...] = ()
     if layer != "retrained":
-        checks += check_exact(reference)
+        checks += check_exact(params, reference)
     if layer != "exact":
         found = check_retrained(params, reference)
         checks += found

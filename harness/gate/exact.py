@@ -5,25 +5,21 @@ and texts are compared as they are: the metrics are ratios of exact sums. Interv
 to twelve digits: quantiles of Student's distribution and the like come from SciPy, whose last bits are its own.
 """
 
-import contextlib
-import io
 import math
-import tempfile
 from collections.abc import Iterator
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import pandas as pd
 from pycocotools import mask as coco_mask
 
 from harness import metrics
+from harness.config import Params
 from harness.errors import HarnessError
 from harness.gate.outcome import Check
+from harness.gate.printed import compare_table, table_one
 from harness.gate.reference import RESAMPLES, Reference, Settings
-from harness.samples import write_samples
 
 DIGITS = 12
 FIELDS = (
@@ -51,10 +47,18 @@ def counts(masks: pd.DataFrame, variant: str, side: int) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True)
 
 
-def recompute(settings: Settings, masks: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
-    """What exact.json holds: metrics, comparisons of all pairs and their printed tables.
+def recompute(
+    params: Params, settings: Settings, masks: pd.DataFrame, tables: dict[str, pd.DataFrame]
+) -> dict[str, Any]:
+    """What exact.json holds: metrics, comparisons of all pairs, their printed tables, and Table I.
 
-    Each is made twice: from the masks of one run a variant, and from the tables of all runs.
+    Comparisons and their tables are made twice: from the masks of one run a variant, and from the tables of all runs.
+
+    Args:
+        params: for the rows of Table I.
+        settings: of the reference, for the runs.
+        masks: its masks.
+        tables: its per-sample tables, by run.
     """
     by_masks: dict[str, pd.DataFrame] = {}
     by_tables: dict[str, pd.DataFrame] = {}
@@ -65,33 +69,36 @@ def recompute(settings: Settings, masks: pd.DataFrame, tables: dict[str, pd.Data
     content: dict[str, Any] = {
         "metrics": {variant: metrics.summarize(table) for variant, table in by_masks.items()},
         "comparisons": {},
-        "tables": {},
+        "tables": {"Table I, all runs": table_one(params, by_tables, RESAMPLES)},
     }
     for what, samples in (("one run", by_masks), ("all runs", by_tables)):
         for earlier, later in combinations(settings.runs, 2):
             name = f"{later} against {earlier}, {what}"
             content["comparisons"][name] = _compared(samples[later], samples[earlier])
-            content["tables"][name] = _printed({later: samples[later], earlier: samples[earlier]})
+            content["tables"][name] = compare_table(
+                {later: samples[later], earlier: samples[earlier]}, RESAMPLES
+            )
     return content
 
 
-def check_exact(reference: Reference) -> list[Check]:
+def check_exact(params: Params, reference: Reference) -> list[Check]:
     """Compare what is recomputed with what is committed."""
     settings = reference.settings
     checks = [_check_counts(reference, variant) for variant in settings.runs]
     try:
-        now = recompute(settings, reference.masks, reference.tables)
+        now = recompute(params, settings, reference.masks, reference.tables)
     except HarnessError as error:  # counts, say, that cannot be
         return [*checks, Check("exact", "metrics, tests and tables", False, "refused", (str(error),))]
     for variant in settings.runs:
         before = reference.exact["metrics"].get(variant, {})
-        moved = _differences(before, now["metrics"][variant], digits=None)
+        moved = list(_differences(before, now["metrics"][variant], digits=None))
         checks.append(_check(f"{variant}: metrics", [f"{variant} {line}" for line in moved]))
     for name, comparison in now["comparisons"].items():
         before = reference.exact["comparisons"].get(name, {})
         checks.append(_check(f"{name}: tests", list(_differences(before, comparison, digits=DIGITS))))
-        before = reference.exact["tables"].get(name, [])
-        checks.append(_check(f"{name}: table", list(_lines_moved(before, now["tables"][name]))))
+    for name, lines in now["tables"].items():
+        moved = list(_lines_moved(reference.exact["tables"].get(name, []), lines))
+        checks.append(_check(f"{name}: table", moved))
     return checks
 
 
@@ -136,20 +143,6 @@ def _compared(a: pd.DataFrame, b: pd.DataFrame) -> dict[str, Any]:
         values = {field: getattr(metric, field) for field in FIELDS}
         found[name] = {**values, "interval": list(values["interval"])}
     return found
-
-
-def _printed(samples: dict[str, pd.DataFrame]) -> list[str]:
-    """The lines that `harness compare` prints for two tables."""
-    from harness.commands.compare import command
-
-    said = io.StringIO()
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        names = [f"{variant}.parquet" for variant in samples]
-        for name, table in zip(names, samples.values(), strict=True):
-            write_samples(table, Path(name))
-        with contextlib.redirect_stdout(said):
-            command.main([*names, "--resamples", str(RESAMPLES)], standalone_mode=False)
-    return [line.rstrip() for line in click.unstyle(said.getvalue()).rstrip().splitlines()]
 
 
 def _differences(before: Any, now: Any, *, digits: int | None, where: str = "") -> Iterator[str]:

@@ -89,7 +89,7 @@ def make_reference(params: Params, noise: Noise | Params) -> Reference:
                     f"{names[0]}: the {column} of ref_id {ref_id} is not that of its mask in predictions.parquet; "
                     f"evaluate it again with `{evaluate_command(params, names[0])}`"
                 )
-    return Reference(settings, recompute(settings, masks, tables), masks, tables)
+    return Reference(settings, recompute(params, settings, masks, tables), masks, tables)
 
 
 def changes(old: Reference | None, new: Reference) -> list[str]:
