@@ -32,7 +32,12 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--junit", type=FILE, help="Also write the checks as JUnit XML.")
 @click.option("--markdown", type=FILE, help="Also write a summary for a pull request.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-@click.option("--update", is_flag=True, help="Make the evaluated runs the reference and say what changed.")
+@click.option(
+    "--update",
+    is_flag=True,
+    help="Make the evaluated runs the reference and say what changed. With --layer exact: only what follows from the "
+    "masks and tables that are committed, so nothing need be trained.",
+)
 @click.option(
     "--seed-runs",
     type=FILE,
@@ -60,13 +65,13 @@ def command(
 
     if seed_runs is not None and not update:
         raise click.UsageError("--seed-runs measures seed noise for a new reference: give --update, too")
-    if update and (layer != "all" or junit or markdown or form != "table"):
-        raise click.UsageError(
-            "--update writes the whole reference and checks nothing: give it without these options"
-        )
+    if seed_runs is not None and layer == "exact":
+        raise click.UsageError("--seed-runs is about the retrained layer: give it without --layer exact")
+    if update and (layer == "retrained" or junit or markdown or form != "table"):
+        raise click.UsageError("--update writes and checks nothing; of the options it takes --layer exact at most")
     params = load_params(params_path)
     if update:
-        _update(params, folder, seed_runs)
+        _update(params, folder, layer, seed_runs)
         return
     from harness.files import atomic_write, require_writable
 
@@ -112,17 +117,19 @@ def _check(params: "Params", folder: Path, layer: str) -> "Outcome":
     return Outcome(title, tuple(checks), said)
 
 
-def _update(params: "Params", folder: Path, seed_runs: Path | None) -> None:
+def _update(params: "Params", folder: Path, layer: str, seed_runs: Path | None) -> None:
     from harness.config import load_params
     from harness.gate.reference import read_reference, write_reference
-    from harness.gate.update import changes, make_reference, same
+    from harness.gate.update import changes, make_reference, recomputed, same
 
     old, damaged = None, None
     try:
         old = read_reference(folder) if folder.exists() else None
     except HarnessError as error:
         damaged = error
-    if seed_runs is not None:
+    if layer == "exact":
+        new = recomputed(params, read_reference(folder))
+    elif seed_runs is not None:
         new = make_reference(params, load_params(seed_runs))
     elif old is not None:
         new = make_reference(params, old.settings.noise)

@@ -52,7 +52,9 @@ def table_one(params: Params, samples: dict[str, pd.DataFrame], resamples: int) 
         path = Path(folder) / "statistics.json"
         write_json(path, content)
         statistics = read_statistics(path)
-    nothing_published: Any = SimpleNamespace(tables={"table1": ()})  # only what is measured belongs to the gate
+    nothing_published: Any = SimpleNamespace(
+        tables={"table1": ()}
+    )  # only what is measured belongs to the gate
     table = paper_table("table1", params, statistics, nothing_published)
     lines = []
     for row in table.measured:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,12 @@ def make_reference(params: Params, noise: Noise | Params) -> Reference:
                     f"evaluate it again with `{evaluate_command(params, names[0])}`"
                 )
     return Reference(settings, recompute(params, settings, masks, tables), masks, tables)
+
+
+def recomputed(params: Params, old: Reference) -> Reference:
+    """The same reference with everything that follows from its masks and tables computed anew."""
+    settings = old.settings.model_copy(update={"resamples": RESAMPLES, "files": {}})
+    return replace(old, settings=settings, exact=recompute(params, settings, old.masks, old.tables))
 
 
 def changes(old: Reference | None, new: Reference) -> list[str]:

@@ -28,7 +28,7 @@ def show(outcome: Outcome) -> None:
         console.print(Padding(Text(said), (0, 0, 0, 2), expand=False))
         if layer == "retrained" and outcome.drops:
             for line in _drops(outcome.drops):
-                console.print(Text(f"  {line}", style="bold" if "REGRESSED" in line else ""))
+                console.print(Text(f"  {line}".rstrip(), style="bold" if "REGRESSED" in line else ""))
         shown = [check for check in failed if check.drop is None]
         for check in shown[:CHECKS_A_LAYER]:
             _failed(console, check)

@@ -71,7 +71,7 @@ def test_what_cannot_be_written_is_known_before_the_work(gate, tmp_path):
     [
         ["--layer", "some"],
         ["--seed-runs", "x.yaml"],
-        ["--update", "--layer", "exact"],
+        ["--update", "--layer", "retrained"],
         ["--update", "--junit", "x"],
     ],
 )

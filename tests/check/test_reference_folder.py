@@ -132,6 +132,19 @@ def test_an_update_says_what_changed_and_is_then_the_reference(gate, tmp_path):
     assert beside(gate.reference) == ["reference"]
 
 
+def test_the_exact_layer_is_updated_without_any_run(gate, tmp_path, monkeypatch):
+    bare = profile(tmp_path / "bare", "toy")
+    shutil.rmtree(bare.out)
+    before = files(gate.reference)
+    assert "nothing changed" in check(bare, gate.reference, "--update", "--layer", "exact").output
+    monkeypatch.setattr("harness.commands.compare.verdict", lambda *_: "All is well.")
+    said = check(bare, gate.reference, "--update", "--layer", "exact").output
+    assert "exact.json, tables: mafn-full against rmsin-full, one run" in said
+    assert check(bare, gate.reference, "--layer", "exact").exit_code == 0
+    changed = [path.name for path, content in files(gate.reference).items() if content != before[path]]
+    assert changed == ["exact.json"]
+
+
 def test_seed_noise_can_be_measured_anew(gate, tmp_path):
     other = profile(tmp_path / "more", "more", seeds=range(5, 11))
     said = check(gate.params, gate.reference, "--update", "--seed-runs", other.params).output
