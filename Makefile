@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PATH := $(BIN):$(PATH)
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo test test-big lint format bench clean
+.PHONY: help install demo check test test-big lint format bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ demo: install ## the whole pipeline on drawn images: data, 11 networks, report (
 	@echo
 	@harness compare mafn rmsin
 	@echo "Report: $(CURDIR)/reports/html/index.html"
+
+check: install ## the regression gate: what `make demo` made against reports/reference
+	harness check --junit out/check/junit.xml --markdown out/check/summary.md
 
 test: install ## the ordinary tests, in parallel
 	OMP_NUM_THREADS=1 pytest -m "not big" -n auto
@@ -45,4 +48,4 @@ bench: install ## speed and memory, as ratios measured in one run
 
 clean: ## remove what the pipeline made (not .venv)
 	find out -type f ! -name .gitkeep -delete
-	rm -rf reports/html reports/rrsisd .pytest_cache .mypy_cache .ruff_cache
+	rm -rf reports/html reports/rrsisd reports/seeds .pytest_cache .mypy_cache .ruff_cache

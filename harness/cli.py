@@ -24,6 +24,7 @@ COMMANDS = {  # in the order of the work
     "statistics": "harness.commands.statistics",
     "compare": "harness.commands.compare",
     "audit": "harness.commands.audit",
+    "check": "harness.commands.check",
     "report": "harness.commands.report",
 }
 

@@ -19,6 +19,17 @@ def test_the_committed_profiles_are_valid(path):
     assert set(rows) <= {run.variant for run in params.runs.values()}, "a row of a table is never trained"
 
 
+def test_the_profile_of_seeds_trains_the_embedded_networks_five_times():
+    """Seed noise measured on other networks would say nothing of these."""
+    embedded, seeds = (load_params(PROJECT / path) for path in ("params.yaml", "profiles/seeds/params.yaml"))
+    for section in ("data", "text", "image_size", "preset", "training", "evaluation"):
+        assert getattr(seeds, section) == getattr(embedded, section)
+    assert seeds.tables.table1 == embedded.tables.table1
+    for variant in embedded.tables.table1.rows.values():
+        assert seeds.variants[variant] == embedded.variants[variant]
+        assert [run.seed for run in seeds.runs.values() if run.variant == variant] == [0, 1, 2, 3, 4]
+
+
 def test_the_paper_profile_has_every_variant_three_times():
     params = load_params(PROJECT / "profiles/rrsisd/params.yaml")
     assert len(params.runs) == 27

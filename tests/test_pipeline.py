@@ -1,4 +1,4 @@
-"""The DVC pipeline: both profiles resolve, and the stages run in order from nothing to the report."""
+"""The DVC pipeline: all profiles resolve, and the stages run in order from nothing to the report."""
 
 import os
 import shutil
@@ -33,11 +33,12 @@ def project_copy(folder):
         target = folder / keep.relative_to(PROJECT)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.touch()
-    (folder / "profiles/rrsisd/dvc.lock").unlink(missing_ok=True)
+    for lock in folder.glob("profiles/*/dvc.lock"):
+        lock.unlink()
     run("dvc", "init", "--no-scm", "--quiet", cwd=folder)
 
 
-@pytest.mark.parametrize("path", ["params.yaml", "profiles/rrsisd/params.yaml"])
+@pytest.mark.parametrize("path", ["params.yaml", "profiles/rrsisd/params.yaml", "profiles/seeds/params.yaml"])
 def test_every_run_has_its_folder_in_the_repository(path):
     """dvc.yaml says why: a plan cannot be shown if a dependency does not exist."""
     params = load_params(PROJECT / path)
@@ -47,9 +48,13 @@ def test_every_run_has_its_folder_in_the_repository(path):
 
 @pytest.mark.parametrize(
     ("path", "profile"),
-    [("dvc.yaml", "params.yaml"), ("profiles/rrsisd/dvc.yaml", "profiles/rrsisd/params.yaml")],
+    [
+        ("dvc.yaml", "params.yaml"),
+        ("profiles/rrsisd/dvc.yaml", "profiles/rrsisd/params.yaml"),
+        ("profiles/seeds/dvc.yaml", "profiles/seeds/params.yaml"),
+    ],
 )
-def test_both_profiles_resolve_every_stage(tmp_path, path, profile):
+def test_all_profiles_resolve_every_stage(tmp_path, path, profile):
     project_copy(tmp_path)
     params = load_params(PROJECT / profile)
     plan = run("dvc", "repro", "--dry", "--allow-missing", path, cwd=tmp_path)
@@ -86,7 +91,8 @@ def test_the_pipeline_runs_from_nothing_to_the_report_and_then_has_nothing_to_do
     assert not [stage for stage in ran if stage.startswith("train@") and "k1-" not in stage]
 
 
-def test_the_links_of_the_paper_profile_point_to_the_one_pipeline():
-    link = PROJECT / "profiles/rrsisd/dvc.yaml"
-    assert link.is_symlink()
-    assert link.resolve() == PROJECT / "dvc.yaml"
+def test_the_links_of_the_profiles_point_to_the_one_pipeline():
+    for name in ("rrsisd", "seeds"):
+        link = PROJECT / "profiles" / name / "dvc.yaml"
+        assert link.is_symlink()
+        assert link.resolve() == PROJECT / "dvc.yaml"

@@ -21,15 +21,15 @@ STYLE = (
 )
 
 
-def as_text(sheet: Sheet) -> str:
-    """For a terminal of 80 columns, bold where it can be."""
+def as_text(sheet: Sheet, *, plain: bool = False) -> str:
+    """For a terminal of 80 columns; bold where it can be, unless it is to be `plain`."""
     from rich import box
     from rich.console import Console
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(width=WIDTH, highlight=False)
+    console = Console(width=WIDTH, highlight=False, force_terminal=False if plain else None)
     with console.capture() as captured:
         console.print(Text(sheet.title, style="bold"))
         for letter, name in sheet.subjects:

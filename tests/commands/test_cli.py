@@ -24,7 +24,17 @@ def harness(*arguments, cwd=PROJECT, **environment):
 def test_help_lists_every_command_and_fits_80_columns(tmp_path):
     result = harness("--help", cwd=tmp_path)
     assert result.returncode == 0
-    for command in ("data", "prepare", "train", "evaluate", "statistics", "compare", "audit", "report"):
+    for command in (
+        "data",
+        "prepare",
+        "train",
+        "evaluate",
+        "statistics",
+        "compare",
+        "audit",
+        "check",
+        "report",
+    ):
         assert f" {command} " in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 80
 
