@@ -68,7 +68,9 @@ def command(
     if seed_runs is not None and layer == "exact":
         raise click.UsageError("--seed-runs is about the retrained layer: give it without --layer exact")
     if update and (layer == "retrained" or junit or markdown or form != "table"):
-        raise click.UsageError("--update writes and checks nothing; of the options it takes --layer exact at most")
+        raise click.UsageError(
+            "--update writes and checks nothing; of the options it takes --layer exact at most"
+        )
     params = load_params(params_path)
     if update:
         _update(params, folder, layer, seed_runs)
