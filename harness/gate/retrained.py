@@ -190,6 +190,6 @@ def notes(reference: Reference, checks: list[Check]) -> tuple[str, ...]:
         "drop = was − now, in points, each the mean over its seeds; the interval, a paired bootstrap over clusters of "
         "images, takes the networks as they are. A metric has regressed if the drop exceeds what is allowed and the "
         "interval lies above zero. Allowed is at least twice the standard deviation over "
-        f"{len(noise.seeds)} seeds, and so much that a change of seeds alone fails one gate in twenty at most. A true "
+        f"{len(noise.seeds)} seeds, and so much that a change of seeds alone fails about one gate in twenty. A true "
         "drop is caught with 80% probability from “seen from” on.",
     )
