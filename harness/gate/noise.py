@@ -24,7 +24,7 @@ from harness.metrics import METRICS
 from harness.statistics.resampling import bootstrap_sums, cluster_sums, mean_metrics, percentile_interval
 
 CONFIDENCE = 0.95
-FALSE_ALARM = 0.01  # of a whole gate, all metrics of all models, when only seeds differ
+FALSE_ALARM = 0.05  # of a whole gate, all metrics of all models, when only seeds differ
 SEED_DEVIATIONS = 2.0  # the tolerance is never less
 POWER = 0.8
 Z_POWER = 0.8416212335729143  # of the standard normal, at POWER
@@ -76,7 +76,7 @@ def limits(noise: Noise, variant: str, metric: str, runs: tuple[int, int]) -> Li
     Returns:
         The tolerance is the larger of 2 s, s of this variant, and t s' sqrt(1/m + 1/k), s' pooled over the variants
         and t the quantile of Student's distribution (as s' is itself an estimate) at which a harmless change fails
-        in one of a hundred gates: FALSE_ALARM is divided by the number of metrics and variants.
+        in one of twenty gates: FALSE_ALARM is divided by the number of metrics and variants.
         A drop is caught when it exceeds tolerance and margin. Around a true drop D the observed one has the standard
         deviation s' sqrt(1/m + 1/k), so it exceeds both with 80% probability from D = max(tolerance, margin) +
         0.84 s' sqrt(1/m + 1/k) on.
