@@ -1,16 +1,16 @@
 """What a check found, for a terminal of 80 columns."""
 
+import textwrap
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 from harness.gate.outcome import LAYERS, Check, Drop, Outcome
 
 WIDTH = 80
 SHOUTED = {"regressed": "REGRESSED"}
-CHECKS_A_LAYER = 12  # failed ones whose details are shown
+CHECKS_A_LAYER = 7  # so many failed ones are shown, the first causes first
 DETAILS_A_CHECK = 8
 
 
@@ -25,8 +25,9 @@ def show(outcome: Outcome) -> None:
         console.print()
         console.print(Text(heading, style="bold"))
         said = f"{len(failed)} of {len(checks)} checks FAILED" if failed else f"{len(checks)} checks passed"
-        console.print(Padding(Text(said), (0, 0, 0, 2), expand=False))
+        console.print(Text(f"  {said}"))
         if layer == "retrained" and outcome.drops:
+            console.print()
             for line in _drops(outcome.drops):
                 console.print(Text(f"  {line}".rstrip(), style="bold" if "REGRESSED" in line else ""))
         shown = [check for check in failed if check.drop is None]
@@ -36,13 +37,14 @@ def show(outcome: Outcome) -> None:
             console.print(Text(f"  and {len(shown) - CHECKS_A_LAYER} more; --format json lists all"))
     console.print()
     for note in outcome.notes:
-        console.print(Text(note))
-    console.print(Text(outcome.in_words(), style="bold green" if outcome.passed else "bold red"))
+        console.print(Text(textwrap.fill(note, WIDTH)))
+    console.print(
+        Text(textwrap.fill(outcome.in_words(), WIDTH), style="bold green" if outcome.passed else "bold red")
+    )
 
 
 def _drops(drops: dict[str, list[Drop]]) -> Iterator[str]:
     """Lines of a table: a heading, then the metrics of each network."""
-    yield ""
     yield _row("", "was", "now", "drop", "95% interval", "allowed", "seen", "")
     yield _row("", "", "", "", "of the drop", "", "from", "")
     for variant, found in drops.items():
@@ -70,7 +72,15 @@ def _row(*cells: str) -> str:
 def _failed(console: Console, check: Check) -> None:
     console.print(Text(f"  {check.name}: {check.verdict}", style="bold"))
     lines = [line for detail in check.details for line in detail.splitlines()]
+    indent = " " * 4
     for line in lines[:DETAILS_A_CHECK]:
-        console.print(Padding(Text(line), (0, 0, 0, 4), expand=False))
+        said = textwrap.fill(
+            " ".join(line.split()),
+            WIDTH,
+            initial_indent=indent,
+            subsequent_indent=indent + "  ",
+            break_on_hyphens=False,
+        )
+        console.print(Text(said))
     if len(lines) > DETAILS_A_CHECK:
-        console.print(Text(f"    and {len(lines) - DETAILS_A_CHECK} more lines"))
+        console.print(Text(f"{indent}and {len(lines) - DETAILS_A_CHECK} more lines"))

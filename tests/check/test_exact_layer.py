@@ -79,7 +79,7 @@ def test_another_wording_of_the_table_is_caught(gate, monkeypatch):
     result = check(gate.params, gate.reference, "--layer", "exact")
     assert result.exit_code == 1
     assert "mafn-full against rmsin-full, one run: table: changed" in result.output
-    assert "now       Result" in result.output
+    assert "now Result" in result.output
     assert "All is well." in result.output
 
 
