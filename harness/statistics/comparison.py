@@ -19,8 +19,10 @@ from harness.statistics.resampling import (
     bootstrap_sums,
     check_clusters,
     cluster_sums,
+    effective_degrees,
+    expanded_interval,
+    jackknife,
     mean_metrics,
-    percentile_interval,
     permutation_test,
 )
 from harness.statistics.seeds import THESE_MODELS, THIS_WAY, images_alone, images_and_seeds
@@ -149,10 +151,15 @@ def compare(
     per_seed_a, per_seed_b = metric_values(sums_a.sum(axis=0)), metric_values(sums_b.sum(axis=0))
     value_a, value_b = per_seed_a.mean(axis=0), per_seed_b.mean(axis=0)
     difference = value_a - value_b
-    images = images_alone(resampled, count)
+    left_out = jackknife(sums_a) - jackknife(sums_b)
+    degrees = effective_degrees(left_out)
+    images = images_alone(resampled, degrees)
     permuted = permutation_test(*_of_mean_seed(sums_a, sums_b), n_permutations, for_permutation)
     discordant = _discordant(paired, count)
-    fixed = _these_models(sums_a, sums_b, resampled, difference, permuted, discordant, confidence)
+    single = len(per_seed_a) == len(per_seed_b) == 1
+    fixed = _these_models(
+        resampled, difference, left_out, degrees, permuted, discordant, confidence, with_bca=single
+    )
 
     anew = min(len(per_seed_a), len(per_seed_b)) > 1
     spread = images_and_seeds(images, per_seed_a, per_seed_b) if anew else images
@@ -247,19 +254,18 @@ def _discordant(paired: Pair, n_clusters: int) -> dict[int, McNemar]:
 
 
 def _these_models(
-    sums_a: Floats,
-    sums_b: Floats,
     resampled: Floats,
     difference: Floats,
+    left_out: Floats,
+    degrees: Floats,
     permuted: PermutationTest,
     discordant: dict[int, McNemar],
     confidence: float,
+    *,
+    with_bca: bool,
 ) -> list[TheseModels]:
-    low, high = percentile_interval(resampled, confidence)
-    jackknife = None
-    if sums_a.shape[1] == sums_b.shape[1] == 1:
-        left = [sums.sum(axis=0) - sums for sums in (sums_a, sums_b)]
-        jackknife = mean_metrics(left[0]) - mean_metrics(left[1])
+    count = len(left_out)
+    low, high = expanded_interval(resampled, confidence, degrees, count)
     p_values = [
         discordant[column].exact if column in discordant else float(permuted.p_values[column])
         for column in range(len(METRICS))
@@ -268,12 +274,12 @@ def _these_models(
     return [
         TheseModels(
             interval=(float(low[column]), float(high[column])),
-            bca=None
-            if jackknife is None
-            else bca_interval(resampled[:, column], difference[column], jackknife[:, column], confidence),
+            bca=bca_interval(resampled[:, column], difference[column], left_out[:, column], confidence)
+            if with_bca
+            else None,
             p_value=p_values[column],
             p_adjusted=adjusted[column],
-            test=MCNEMAR if column in discordant else _permutation_in_words(permuted, len(sums_a)),
+            test=MCNEMAR if column in discordant else _permutation_in_words(permuted, count),
         )
         for column in range(len(METRICS))
     ]

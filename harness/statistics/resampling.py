@@ -5,6 +5,7 @@ them, is a row of weights, a block of such rows times the features one matrix pr
 fixed size, each from a generator of its own spawned from the seed, so they do not depend on how the work is cut.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -66,15 +67,58 @@ def percentile_interval(values: Floats, confidence: float) -> Floats:
     return np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
 
 
+def jackknife(sums: Floats) -> Floats:
+    """Metrics with each cluster left out in turn, averaged over the runs.
+
+    Args:
+        sums: features of each cluster [clusters, runs, features].
+
+    Returns:
+        [clusters, 7]
+    """
+    return mean_metrics(sums.sum(axis=0) - sums)
+
+
+def effective_degrees(left_out: Floats) -> Floats:
+    """With how many degrees of freedom the bootstrap knows a variance, from the jackknife [clusters, metrics].
+
+    A sample variance of n values of kurtosis k varies like one of 2n / (k - 1) normal values. oIoU needs this: its sums
+    are carried by a few large objects. n - 1 at most.
+    """
+    count = len(left_out)
+    squares = (left_out - left_out.mean(axis=0)) ** 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        kurtosis = count * (squares**2).sum(axis=0) / squares.sum(axis=0) ** 2
+        degrees = 2 * count / (kurtosis - 1)
+    return np.where(np.isfinite(degrees) & (degrees > 0), np.minimum(degrees, count - 1.0), count - 1.0)
+
+
+def expanded_interval(values: Floats, confidence: float, degrees: Floats, count: int) -> Floats:
+    """Percentiles of resampled values [n_resamples, metrics], further out as t is than the normal: [2, metrics].
+
+    Percentiles of a bootstrap cover too little for the same reason as a normal interval with an estimated variance
+    (Hesterberg 2015, The American Statistician 69).
+
+    Args:
+        values: metrics, or their differences.
+        confidence: of the interval.
+        degrees: of freedom of each metric, see `effective_degrees`.
+        count: clusters that were resampled.
+    """
+    tail = special.ndtr(math.sqrt(count / (count - 1)) * special.stdtrit(degrees, (1 - confidence) / 2))
+    columns = zip(values.T, tail, strict=True)
+    return np.array([np.quantile(column, [share, 1 - share]) for column, share in columns]).T
+
+
 def bca_interval(
-    resampled: Floats, value: float, jackknife: Floats, confidence: float
+    resampled: Floats, value: float, left_out: Floats, confidence: float
 ) -> tuple[float, float] | None:
     """The bias-corrected and accelerated interval of one metric (Efron 1987, JASA 82).
 
     Args:
         resampled: bootstrap values [n_resamples].
         value: of the data itself.
-        jackknife: values with each cluster left out in turn [clusters].
+        left_out: values with each cluster left out in turn [clusters].
         confidence: of the interval.
 
     Returns:
@@ -83,7 +127,7 @@ def bca_interval(
     below = ((resampled < value).mean() + (resampled <= value).mean()) / 2  # ties count half
     if not 0 < below < 1:
         return None
-    deviation = jackknife.mean() - jackknife
+    deviation = left_out.mean() - left_out
     squares = float(np.sum(deviation**2))
     acceleration = float(np.sum(deviation**3)) / (6 * squares**1.5) if squares > 0 else 0.0
     bias = special.ndtri(below)

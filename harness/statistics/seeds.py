@@ -40,15 +40,15 @@ class Spread:
         return (level + reach) * self.standard_error
 
 
-def images_alone(resampled: Floats, clusters: int) -> Spread:
+def images_alone(resampled: Floats, degrees: Floats) -> Spread:
     """The spread over images, the trained networks taken as fixed.
 
     Args:
         resampled: bootstrap values [n_resamples, metrics].
-        clusters: how many were resampled.
+        degrees: of freedom with which each variance is known.
     """
     error = resampled.std(axis=0, ddof=1) if len(resampled) > 1 else np.zeros(resampled.shape[1])
-    return Spread(error, np.full(resampled.shape[1], float(max(clusters - 1, 1))))
+    return Spread(error, degrees)
 
 
 def images_and_seeds(images: Spread, *per_seed: Floats) -> Spread:

@@ -12,8 +12,10 @@ from harness.statistics.resampling import (
     bootstrap_sums,
     check_clusters,
     cluster_sums,
+    effective_degrees,
+    expanded_interval,
+    jackknife,
     mean_metrics,
-    percentile_interval,
 )
 from harness.statistics.seeds import THESE_MODELS, THIS_WAY, images_alone, images_and_seeds
 
@@ -90,13 +92,14 @@ def summarize_runs(
     sums = cluster_sums(aligned.features, aligned.clusters)
     check_clusters(len(sums), aligned.n)
     resampled = mean_metrics(bootstrap_sums(sums, n_resamples, np.random.SeedSequence(seed)))
-    low, high = fixed = percentile_interval(resampled, confidence)
-    narrow = percentile_interval(resampled, EQUIVALENCE)
+    degrees = effective_degrees(jackknife(sums))
+    low, high = fixed = expanded_interval(resampled, confidence, degrees, len(sums))
+    narrow = expanded_interval(resampled, EQUIVALENCE, degrees, len(sums))
     per_seed = metric_values(sums.sum(axis=0))
     value = per_seed.mean(axis=0)
     anew = len(per_seed) > 1
     if anew:
-        spread = images_and_seeds(images_alone(resampled, len(sums)), per_seed)
+        spread = images_and_seeds(images_alone(resampled, degrees), per_seed)
         (low, high), narrow = spread.interval(value, confidence), spread.interval(value, EQUIVALENCE)
     return Summary(
         subject=aligned.subject,

@@ -1,30 +1,10 @@
 """A profile with a reference, made once; tests copy what they change."""
 
 import shutil
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from click.testing import CliRunner
-
-sys.path.insert(0, str(Path(__file__).parent))
-from toy_gate import profile
-
-from harness.commands.check import command
-from harness.errors import HarnessError
-
-
-def check(params, reference, *arguments):
-    """Run `harness check`; a HarnessError is raised."""
-    result = CliRunner().invoke(
-        command, ["--params", str(params.params), "--reference", str(reference), *map(str, arguments)]
-    )
-    if isinstance(result.exception, HarnessError):
-        raise result.exception
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
+from toy_gate import check, profile
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import check
-from toy_gate import PROJECT, VARIANTS
+from toy_gate import PROJECT, VARIANTS, check
 
 from harness import metrics
 from harness.gate import exact

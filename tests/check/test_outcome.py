@@ -4,8 +4,7 @@ import json
 import xml.etree.ElementTree as ET
 
 import pytest
-from conftest import check
-from toy_gate import profile, table_path
+from toy_gate import check, profile, table_path
 
 from harness.errors import HarnessError
 from harness.gate.outcome import Check, Outcome

@@ -11,9 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import yaml
-from conftest import check
 from pycocotools import mask as coco_mask
-from toy_gate import PROJECT, SIDE, encoded, profile
+from toy_gate import PROJECT, SIDE, check, encoded, profile
 
 from harness.config import load_params
 from harness.errors import HarnessError

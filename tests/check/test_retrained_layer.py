@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from conftest import check
-from toy_gate import profile, table_path
+from toy_gate import check, profile, table_path
 
 from harness.config import load_params
 from harness.gate.noise import limits, measure_noise, paired_drops

@@ -9,11 +9,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+from click.testing import CliRunner
 from pycocotools import mask as coco_mask
 
+from harness.commands.check import command
 from harness.config import Params, load_params
 from harness.data.prepare import SCHEMA as SPLIT_SCHEMA
 from harness.data.prepare import SCHEMA_KEY, SCHEMA_VERSION
+from harness.errors import HarnessError
 from harness.files import atomic_write
 from harness.metrics import intersection_union
 from harness.samples import SCHEMA, write_samples
@@ -22,6 +25,18 @@ PROJECT = Path(__file__).parents[2]
 VARIANTS = {"lavt-full": 0.0, "rmsin-full": 0.02, "mafn-full": 0.1}  # and their quality
 SIDE = 32
 SEED_SD = 0.03  # of the share of a mask that a network finds
+
+
+def check(params, reference, *arguments):
+    """Run `harness check`; a HarnessError is raised."""
+    result = CliRunner().invoke(
+        command, ["--params", str(params.params), "--reference", str(reference), *map(str, arguments)]
+    )
+    if isinstance(result.exception, HarnessError):
+        raise result.exception
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
 
 
 def profile(folder: Path, name="toy", *, seeds=(0, 1), n=80, quality=None, **changes) -> Params:

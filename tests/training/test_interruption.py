@@ -19,6 +19,7 @@ from harness.errors import HarnessError
 from harness.training import loop
 from harness.training import step as step_module
 
+pytestmark = pytest.mark.big
 KILLS = 10
 
 
@@ -40,7 +41,6 @@ def fill(path):
             ballast.write(bytes(1 << 16))
 
 
-@pytest.mark.big
 @pytest.mark.parametrize(
     ("processes", "workers", "micro_batch"),
     # Every pair of settings once; RRSIS_ALL_KILLS=1 takes all eight.
@@ -79,7 +79,6 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(
     assert "curves/plots/metrics/train/loss.tsv" in results(killed), said
 
 
-@pytest.mark.big
 def test_a_kill_and_a_resume_give_the_same_bytes(prepared, tmp_path):
     whole, killed = (toy_profile(prepared, tmp_path / name) for name in ("whole", "killed"))
     finish(start(whole))
@@ -102,7 +101,6 @@ def test_a_kill_and_a_resume_give_the_same_bytes(prepared, tmp_path):
     assert record["sessions"][1]["from_step"] == record["sessions"][0]["to_step"] >= 4
 
 
-@pytest.mark.big
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_from_outside_ends_the_step_saves_and_says_so(prepared, tmp_path, number):
     params = toy_profile(prepared, tmp_path, epochs=100, checkpoint_every=1000)
@@ -122,7 +120,6 @@ def test_a_signal_from_outside_ends_the_step_saves_and_says_so(prepared, tmp_pat
     assert f"from step {last} on" in finish(process, 75)
 
 
-@pytest.mark.big
 def test_a_signal_to_torchrun_reaches_all_processes(prepared, tmp_path):
     params = toy_profile(prepared, tmp_path, epochs=100)
     process = start(params, launcher=torchrun(2))
@@ -134,7 +131,6 @@ def test_a_signal_to_torchrun_reaches_all_processes(prepared, tmp_path):
     assert "saved after step" in said
 
 
-@pytest.mark.big
 @pytest.mark.parametrize("step", [0, 3])  # 0: before the processes have found each other, or while they train
 def test_when_torchrun_is_killed_its_processes_end_by_themselves(prepared, tmp_path, step):
     params = toy_profile(prepared, tmp_path, epochs=100)
@@ -152,7 +148,6 @@ def test_when_torchrun_is_killed_its_processes_end_by_themselves(prepared, tmp_p
     assert not alive
 
 
-@pytest.mark.big
 def test_processes_that_the_command_itself_starts_leave_with_its_code(prepared, tmp_path):
     """`harness train --processes 2`: as many processes, the same bytes as torchrun's, a stop is a stop."""
     own, torchruns = (toy_profile(prepared, tmp_path / name) for name in ("own", "torchruns"))
@@ -177,7 +172,6 @@ def test_processes_that_the_command_itself_starts_leave_with_its_code(prepared, 
     assert "does not divide among 3 processes" in bad.stderr
 
 
-@pytest.mark.big
 def test_a_second_writer_is_refused(prepared, tmp_path):
     params = toy_profile(prepared, tmp_path, epochs=100)
     first = start(params)
@@ -302,7 +296,6 @@ def test_a_loss_that_is_not_finite_names_its_samples_and_changes_nothing(
     assert sorted(results(params)) == sorted(uninterrupted)
 
 
-@pytest.mark.big
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a small tmpfs")
 def test_a_full_disk_is_one_error_and_the_last_checkpoint_goes_on(prepared, tmp_path):
     whole = toy_profile(prepared, tmp_path / "whole")
