@@ -1,6 +1,5 @@
 """Two models compared on the same expressions: differences, intervals, p-values, effects."""
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,7 +8,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from harness.errors import HarnessError
-from harness.metrics import FEATURES, METRICS, THRESHOLDS, metric_values
+from harness.metrics import METRICS, metric_values
+from harness.statistics.effects import HITS, cluster_means, cohen_dz, contributions, wins
 from harness.statistics.multiplicity import floor_warning, holm
 from harness.statistics.paired_tests import McNemar, Wilcoxon, mcnemar, wilcoxon
 from harness.statistics.pairing import Pair, Subject, pair
@@ -31,10 +31,8 @@ FAMILY = "the seven metrics of this comparison"
 WELCH = "Welch's t over images and seeds, two-sided"
 MCNEMAR = "McNemar, exact, two-sided"
 POWER = 0.8
-SAME = 1e-12  # IoUs closer than this are the same
 
 Floats = npt.NDArray[np.float64]
-_HITS = len(THRESHOLDS)  # the metrics that come first: shares of samples
 _OIOU, _MIOU = METRICS.index("oIoU"), METRICS.index("mIoU")
 
 
@@ -172,7 +170,7 @@ def compare(
         p_values, tests = [one.p_value for one in fixed], [one.test for one in fixed]
     adjusted = holm(p_values)
     detectable = spread.detectable(1 - confidence, POWER)
-    compared = _by_sample(paired)
+    compared = contributions(paired)
     warning = floor_warning(permuted.permutations, len(METRICS), 1 - confidence)
     return Comparison(
         a=paired.a,
@@ -204,12 +202,12 @@ def compare(
                 p_adjusted=adjusted[column],
                 test=tests[column],
                 degrees=float(spread.degrees[column]) if anew else None,
-                effect=_cohen_dz(compared[column]),
+                effect=cohen_dz(compared[column]),
                 detectable=float(detectable[column]),
-                wins=None if column == _OIOU else _wins(compared[column]),
+                wins=None if column == _OIOU else wins(compared[column]),
                 these_models=fixed[column],
                 mid_p=discordant[column].mid_p if column in discordant else None,
-                wilcoxon=wilcoxon(_cluster_means(compared[column], paired)) if column == _MIOU else None,
+                wilcoxon=wilcoxon(cluster_means(compared[column], paired)) if column == _MIOU else None,
             )
             for column, name in enumerate(METRICS)
         },
@@ -248,9 +246,9 @@ def _discordant(paired: Pair, n_clusters: int) -> dict[int, McNemar]:
     a, b = paired.features_a, paired.features_b
     if n_clusters < paired.aligned.n or a.shape[1] > 1 or b.shape[1] > 1:
         return {}
-    passed_a, passed_b = a[:, 0, :_HITS] > 0, b[:, 0, :_HITS] > 0
+    passed_a, passed_b = a[:, 0, :HITS] > 0, b[:, 0, :HITS] > 0
     only_a, only_b = (passed_a & ~passed_b).sum(axis=0), (passed_b & ~passed_a).sum(axis=0)
-    return {column: mcnemar(int(only_a[column]), int(only_b[column])) for column in range(_HITS)}
+    return {column: mcnemar(int(only_a[column]), int(only_b[column])) for column in range(HITS)}
 
 
 def _these_models(
@@ -292,44 +290,6 @@ def _permutation_in_words(tested: PermutationTest, n_clusters: int) -> str:
         else f"{tested.permutations:,} random swaps"
     )
     return f"paired permutation, models swapped within clusters, {how}, two-sided"
-
-
-def _by_sample(paired: Pair) -> Floats:
-    """What each sample adds to the difference of each metric, averaged over the seeds: [metrics, n].
-
-    For oIoU, a ratio of sums, the linearised contribution R + (I - R U) / mean(U) of each model, whose mean is its R.
-    """
-    sides = []
-    for features in (paired.features_a, paired.features_b):
-        intersection, union = (features[..., FEATURES.index(name)] for name in ("intersection", "union"))
-        total = union.sum(axis=0)
-        ratio = intersection.sum(axis=0) / np.maximum(total, 1)
-        linear = ratio + (intersection - ratio * union) * (len(union) / np.maximum(total, 1))
-        iou = features[..., FEATURES.index("iou")] + features[..., FEATURES.index("iou_rest")]
-        sides.append(
-            [
-                *(features[..., column].mean(axis=1) for column in range(_HITS)),
-                linear.mean(axis=1),
-                iou.mean(axis=1),
-            ]
-        )
-    return np.array(sides[0]) - np.array(sides[1])
-
-
-def _cohen_dz(differences: Floats) -> float | None:
-    spread = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
-    # A spread of a few bits is rounding: all samples differ alike and d_z would be infinite.
-    return float(differences.mean()) / spread if spread > SAME and math.isfinite(spread) else None
-
-
-def _wins(differences: Floats) -> tuple[int, int, int]:
-    better, worse = int((differences > SAME).sum()), int((differences < -SAME).sum())
-    return better, len(differences) - better - worse, worse
-
-
-def _cluster_means(differences: Floats, paired: Pair) -> Floats:
-    sums = cluster_sums(np.stack([differences, np.ones(len(differences))], axis=1), paired.aligned.clusters)
-    return np.asarray(sums[:, 0] / sums[:, 1], dtype=np.float64)
 
 
 def _plain(value: Any) -> Any:
