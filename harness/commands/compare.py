@@ -83,11 +83,6 @@ def command(
     sides = read_sides(params, names, split, protocol, seeds)
     options = _options(params, resamples)
     tables = {side.label: side.samples for side in sides}
-    if len(tables) < len(sides):  # one model named twice
-        tables = {
-            f"{side.label} ({letter})": side.samples
-            for letter, side in zip("ABCDEFGHIJ", sides, strict=False)
-        }
     ranking = compare_all(tables, metrics=metrics or _all_metrics(), **options)
     bins = _bins(tables, by, ranking, options) if by is not None else None
     notes = list(dict.fromkeys(note for side in sides for note in side.notes))
@@ -119,8 +114,9 @@ def _bins(
     tables: "Mapping[str, pd.DataFrame]", by: str, ranking: "Ranking", options: Mapping[str, Any]
 ) -> "tuple[str, str, tuple[BinComparison, ...]]":
     from harness.comparing.bins import compare_bins
+    from harness.comparing.sheet import leading_metric
 
-    metric = "mIoU" if "mIoU" in ranking.ranks else next(iter(ranking.ranks))
+    metric = leading_metric(ranking.ranks)
     return by, metric, compare_bins(tables, by, metric, **options)
 
 

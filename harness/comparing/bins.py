@@ -1,37 +1,36 @@
 """Models compared within the bins of a breakdown: by category, by size of the object and so on."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pandas as pd
 
-from harness.breakdowns import bin_of
+from harness.breakdowns import bin_of, breakdown
 from harness.errors import HarnessError
-from harness.metrics import summarize
 from harness.statistics import compare
 from harness.statistics.multiplicity import holm
+from harness.statistics.pairing import cluster_column
+
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class BinComparison:
-    """One metric of the models on the expressions of a bin."""
+    """One metric of the models on the expressions of a bin; in one cluster, without intervals and a test."""
 
     label: str
     n: int  # expressions
-    values: (
-        tuple[float, ...] | None
-    )  # percent, mean over the seeds, in the models' order; None in an empty bin
-    difference: float | None  # first - second; None unless there are two models
-    interval: tuple[float, float] | None  # None as well with fewer than two clusters
-    p_value: float | None
-    p_adjusted: float | None  # Holm over the bins
+    values: tuple[float, ...]  # percent, mean over the seeds, in the models' order; () in an empty bin
+    intervals: tuple[Interval | None, ...]  # of the values
+    difference: float | None = None  # first - second; None unless there are two models
+    interval: Interval | None = None  # of the difference
+    p_value: float | None = None
+    p_adjusted: float | None = None  # Holm over the bins
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, lists for tuples."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()
-        }
+        """Plain values, for JSON, which has lists for tuples."""
+        return asdict(self)
 
 
 def compare_bins(
@@ -46,45 +45,32 @@ def compare_bins(
         options: of `compare`, but for the tables.
 
     Raises:
-        HarnessError: an unknown breakdown, a table without the columns that it needs, or tables that cannot be paired.
+        HarnessError: an unknown breakdown, a table without the columns that it needs, or tables that put the same
+            expressions into different bins.
     """
-    binned = [table.assign(_bin=bin_of(table, by)) for table in tables.values()]
-    found = [
-        _one_bin(label, [table[table["_bin"] == label] for table in binned], metric, options)
-        for label in _labels(binned)
-    ]
-    tested = [one.p_value for one in found if one.p_value is not None]
-    adjusted = iter(holm(tested)) if tested else iter(())
-    return tuple(
-        one if one.p_value is None else BinComparison(**{**vars(one), "p_adjusted": next(adjusted)})
-        for one in found
-    )
-
-
-def _labels(binned: Sequence[pd.DataFrame]) -> list[str]:
-    column = binned[0]["_bin"]
-    return [str(label) for label in column.cat.categories]
-
-
-def _one_bin(
-    label: str, tables: Sequence[pd.DataFrame], metric: str, options: Mapping[str, Any]
-) -> BinComparison:
-    tables = [table.drop(columns="_bin") for table in tables]
-    if any(table.empty for table in tables):
-        return BinComparison(label, 0, None, None, None, None, None)
-    values = tuple(_mean_over_seeds(table, metric) for table in tables)
-    n = len(tables[0].drop_duplicates(["ref_id", "sentence"]))
-    if len(tables) != 2:
-        return BinComparison(label, n, values, None, None, None, None)
-    try:
-        one = compare(*tables, **options).metrics[metric]
-    except HarnessError as error:
-        if "in one cluster" not in str(error):
-            raise
-        return BinComparison(label, n, values, values[0] - values[1], None, None, None)
-    return BinComparison(label, n, values, one.difference, one.interval, one.p_value, None)
-
-
-def _mean_over_seeds(table: pd.DataFrame, metric: str) -> float:
-    runs = [run for _, run in table.groupby("seed")] if "seed" in table else [table]
-    return sum(summarize(run)[metric] for run in runs) / len(runs)
+    cluster = cluster_column("cluster_id", *tables.values())
+    own = {name: value for name, value in options.items() if name != "n_permutations"}
+    seeded = [table if "seed" in table else table.assign(seed=0) for table in tables.values()]
+    broken = [breakdown(table, by, cluster=cluster, **own) for table in seeded]
+    if any(
+        [(one.label, one.n) for one in bins] != [(one.label, one.n) for one in broken[0]] for bins in broken
+    ):
+        raise HarnessError(
+            f"the tables differ in the {by} of their expressions; evaluate all on the same data"
+        )
+    labels = [bin_of(table, by) for table in seeded]
+    found = []
+    for bins in zip(*broken, strict=True):
+        label, measured = bins[0].label, [one.metrics[metric] for one in bins if one.n]
+        row = BinComparison(
+            label, bins[0].n, tuple(one.value for one in measured), tuple(one.interval for one in measured)
+        )
+        if len(measured) == 2:
+            row = replace(row, difference=row.values[0] - row.values[1])
+            if bins[0].n_clusters > 1:
+                parts = [table[bin_ == label] for table, bin_ in zip(seeded, labels, strict=True)]
+                one = compare(*parts, **options).metrics[metric]
+                row = replace(row, interval=one.interval, p_value=one.p_value)
+        found.append(row)
+    adjusted = iter(holm([one.p_value for one in found if one.p_value is not None]))
+    return tuple(one if one.p_value is None else replace(one, p_adjusted=next(adjusted)) for one in found)

@@ -1,6 +1,6 @@
 """A comparison laid out: headings, grids of words and the sentences below them, the same for every format."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from string import ascii_uppercase
@@ -151,6 +151,12 @@ def _figures(found: MetricComparison, alpha: float) -> tuple[str, ...]:
     )
 
 
+def leading_metric(metrics: Iterable[str]) -> str:
+    """The metric that sentences speak of: mIoU, or the first where it was not asked for."""
+    metrics = list(metrics)
+    return "mIoU" if "mIoU" in metrics else metrics[0]
+
+
 def level_of(comparison: Comparison) -> float:
     """The level of the tests, 1 - confidence."""
     return round(1 - comparison.confidence, 10)
@@ -252,7 +258,7 @@ def _of(names: Sequence[str]) -> str:
 
 
 def _order(ranking: Ranking) -> str:
-    metric = "mIoU" if "mIoU" in ranking.ranks else next(iter(ranking.ranks))
+    metric = leading_metric(ranking.ranks)
     order = " > ".join(rank.model for rank in ranking.ranks[metric])
     alpha = level_of(ranking.comparisons[0])
     told = sum(one.metrics[metric].p_adjusted < alpha for one in ranking.comparisons)
@@ -262,7 +268,7 @@ def _order(ranking: Ranking) -> str:
 
 def _about(comparison: Comparison) -> list[tuple[str, str]]:
     """Effect sizes, the second opinion, and what could have been found; of mIoU, or of what is shown in its place."""
-    name = "mIoU" if "mIoU" in comparison.metrics else next(iter(comparison.metrics))
+    name = leading_metric(comparison.metrics)
     found = comparison.metrics[name]
     parts = []
     if found.wins is not None:

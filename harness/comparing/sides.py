@@ -1,8 +1,9 @@
 """What a name on the command line means: a model's evaluated runs, or a file of per-sample results."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from string import ascii_uppercase
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
@@ -45,8 +46,10 @@ def read_sides(
         seeds: None: all there are.
 
     Raises:
-        HarnessError: an unknown name, before any file is read; a missing or damaged table.
+        HarnessError: an unknown name, before any file is read; a missing or damaged table; more models than letters.
     """
+    if len(names) > len(ascii_uppercase):
+        raise HarnessError(f"{len(names)} models: at most {len(ascii_uppercase)} can be compared at once")
     if params is not None:
         from harness.statistics.evaluated import resolve
 
@@ -63,11 +66,15 @@ def read_sides(
 
 
 def _with_labels(sides: list[Side], names: Sequence[str]) -> list[Side]:
-    """Sides whose labels tell them apart, where their names do."""
-    labels = [side.label for side in sides]
-    if len(set(labels)) == len(labels):
-        return sides
-    return [Side(name, side.samples, side.notes) for name, side in zip(names, sides, strict=True)]
+    """Sides whose labels tell them apart: their own, or the names they were asked for by, with letters if need be."""
+    for labels in (
+        [side.label for side in sides],
+        list(names),
+        [f"{name} ({letter})" for name, letter in zip(names, ascii_uppercase, strict=False)],
+    ):
+        if len(set(labels)) == len(sides):
+            break
+    return [replace(side, label=label) for label, side in zip(labels, sides, strict=True)]
 
 
 def _file_side(name: str, split: str | None, protocol: str | None, seeds: tuple[int, ...] | None) -> Side:

@@ -69,6 +69,8 @@ def test_bins_are_shown_below(files):
     whole = record["metrics"]["mIoU"]["difference"]
     assert sum(one["n"] * one["difference"] for one in bins) / 120 == pytest.approx(whole)
     three = run(*files, "--by", "size")
+    for one in json.loads(run(*files, "--by", "size", "--format", "json"))["breakdown"]["bins"]:
+        assert len(one["values"]) == len(one["intervals"]) == (3 if one["n"] else 0)
     assert max(map(len, three.splitlines())) <= 80
     with pytest.raises(HarnessError, match="categorie"):
         run(*files[:2], "--by", "categorie")
@@ -171,3 +173,33 @@ def test_as_a_process_no_torch_is_imported(files):
         [sys.executable, "-c", code, *files, "--by", "category"], capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_one_model_many_times_keeps_its_letters_and_too_many_are_refused(files):
+    twice = run(files[0], files[0])
+    assert f"{files[0]} (A), seed 0" in " ".join(twice.split())
+    assert "every difference is 0 by construction" in " ".join(twice.split())
+    with pytest.raises(HarnessError, match="27 models: at most 26"):
+        run(*files[:1] * 27)
+
+
+def test_a_bin_in_one_cluster_has_values_and_no_test():
+    from harness.comparing.bins import compare_bins
+
+    a, b = sample_table(20, quality=0.1), sample_table(20, model="rmsin")
+    for table in (a, b):
+        table["category"] = ["ship"] * 19 + ["dam"]
+    dam, ship = compare_bins({"a": a, "b": b}, "category", "mIoU", n_resamples=100)
+    assert (dam.label, dam.n, dam.intervals, dam.interval, dam.p_adjusted) == (
+        "dam",
+        1,
+        (None, None),
+        None,
+        None,
+    )
+    assert dam.difference == dam.values[0] - dam.values[1]
+    assert ship.interval[0] <= ship.difference <= ship.interval[1]
+    assert ship.p_adjusted == ship.p_value, "one test, one hypothesis"
+    b["category"] = "ship"
+    with pytest.raises(HarnessError, match="differ in the category"):
+        compare_bins({"a": a, "b": b}, "category", "mIoU", n_resamples=100)
