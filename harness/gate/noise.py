@@ -14,22 +14,20 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.special import stdtrit
 
 from harness import metrics
-from harness.gate.reference import KEY, Noise
+from harness.gate.reference import Noise
 from harness.metrics import METRICS
-from harness.statistics.resampling import bootstrap_sums, cluster_sums, mean_metrics, percentile_interval
+from harness.statistics.pairing import align
+from harness.statistics.resampling import bootstrap_sums, cluster_sums, percentile_interval
 
 CONFIDENCE = 0.95
 FALSE_ALARM = 0.05  # of a whole gate, all metrics of all models, when only seeds differ
 SEED_DEVIATIONS = 2.0  # the tolerance is never less
 POWER = 0.8
 Z_POWER = 0.8416212335729143  # of the standard normal, at POWER
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -51,12 +49,12 @@ def measure_noise(profile: str, samples: dict[str, pd.DataFrame], resamples: int
     sd: dict[str, dict[str, float]] = {}
     margin: dict[str, dict[str, float]] = {}
     for variant, table in samples.items():
-        features, clusters = layers(table)
-        sums = cluster_sums(features, clusters)
+        aligned = align(table)
+        sums = cluster_sums(aligned.features, aligned.clusters)
         values = metrics.metric_values(sums.sum(axis=0))
         drawn = metrics.metric_values(bootstrap_sums(sums, resamples, np.random.SeedSequence(0)))
         widths = []
-        for one, other in combinations(range(features.shape[1]), 2):
+        for one, other in combinations(range(sums.shape[1]), 2):
             low, high = percentile_interval(drawn[:, one] - drawn[:, other], CONFIDENCE)
             widths.append((high - low) / 2)
         sd[variant] = dict(zip(METRICS, values.std(axis=0, ddof=1).tolist(), strict=True))
@@ -89,35 +87,3 @@ def limits(noise: Noise, variant: str, metric: str, runs: tuple[int, int]) -> Li
     tolerance = max(SEED_DEVIATIONS * noise.sd[variant][metric], quantile * pooled * spread)
     margin = noise.margin[variant][metric] * spread / math.sqrt(2)  # measured between single networks
     return Limits(tolerance, max(tolerance, margin) + Z_POWER * pooled * spread)
-
-
-def paired_drops(
-    reference: pd.DataFrame, fresh: pd.DataFrame, resamples: int
-) -> tuple[Floats, Floats, Floats, Floats]:
-    """Compare the means over two sets of networks, on the same images.
-
-    Args:
-        reference, fresh: per-sample tables of one or more seeds each, with the same expressions.
-        resamples: of the bootstrap.
-
-    Returns:
-        Metrics of the reference and of the fresh networks [7], and the ends of the interval of their difference [7].
-    """
-    before, clusters = layers(reference)
-    after, _ = layers(fresh)
-    count = before.shape[1]
-    sums = cluster_sums(np.concatenate([before, after], axis=1), clusters)
-    drawn = bootstrap_sums(sums, resamples, np.random.SeedSequence(0))
-    low, high = percentile_interval(
-        mean_metrics(drawn[:, :count]) - mean_metrics(drawn[:, count:]), CONFIDENCE
-    )
-    total = sums.sum(axis=0)
-    return mean_metrics(total[:count]), mean_metrics(total[count:]), low, high
-
-
-def layers(samples: pd.DataFrame) -> tuple[Floats, npt.NDArray[np.int64]]:
-    """The features [n, seeds, features] of a table with the same expressions for every seed, and the clusters [n]."""
-    ordered = samples.sort_values(["seed", *KEY], kind="stable")
-    seeds = ordered["seed"].nunique()
-    features = metrics.sample_features(ordered).reshape(seeds, len(ordered) // seeds, -1)
-    return features.swapaxes(0, 1), ordered["cluster_id"].to_numpy()[: len(ordered) // seeds]

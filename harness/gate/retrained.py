@@ -11,10 +11,10 @@ import pandas as pd
 
 from harness.config import Params
 from harness.errors import HarnessError
-from harness.gate.noise import limits, paired_drops
+from harness.gate.noise import limits
 from harness.gate.outcome import Check, Drop, Verdict
 from harness.gate.reference import KEY, PROTOCOL, RESAMPLES, SPLIT, UPDATE, Reference, by_key, gated_runs
-from harness.metrics import METRICS
+from harness.statistics import compare
 from harness.statistics.evaluated import evaluate_command, read_run, table_path
 
 NAMED = 5  # so many ref_ids stand in a message
@@ -127,22 +127,21 @@ def samples_moved(reference: pd.DataFrame, fresh: pd.DataFrame) -> Iterator[str]
 
 def _drops(reference: Reference, variant: str, fresh: pd.DataFrame) -> Iterator[Drop]:
     committed = reference.samples(variant)
-    before, now, low, high = paired_drops(committed, fresh, RESAMPLES)
-    runs = committed["seed"].nunique(), fresh["seed"].nunique()
-    for column, metric in enumerate(METRICS):
+    comparison = compare(committed, fresh, n_resamples=RESAMPLES)
+    runs = len(comparison.a.seeds), len(comparison.b.seeds)
+    for metric, found in comparison.metrics.items():
         bounds = limits(reference.settings.noise, variant, metric, runs)
-        drop = float(before[column] - now[column])
-        interval = (float(low[column]), float(high[column]))
+        interval = found.these_models.interval  # over images: the tolerance is about seeds
         yield Drop(
             variant=variant,
             metric=metric,
-            reference=float(before[column]),
-            now=float(now[column]),
-            drop=drop,
+            reference=found.a,
+            now=found.b,
+            drop=found.difference,
             interval=interval,
             tolerance=bounds.tolerance,
             smallest=bounds.smallest,
-            verdict=_verdict(drop, interval, bounds.tolerance),
+            verdict=_verdict(found.difference, interval, bounds.tolerance),
         )
 
 

@@ -10,10 +10,11 @@ import pytest
 from toy_gate import check, profile, table_path
 
 from harness.config import load_params
-from harness.gate.noise import limits, measure_noise, paired_drops
+from harness.gate.noise import limits, measure_noise
 from harness.gate.retrained import _verdict
 from harness.metrics import METRICS
 from harness.samples import SCHEMA, SCHEMA_KEY, read_samples, write_samples
+from harness.statistics import compare
 
 
 @pytest.fixture
@@ -189,8 +190,9 @@ def test_the_smallest_drop_is_caught_four_times_in_five_and_a_change_of_seeds_is
     def share_caught(drop, repeats):
         caught = 0
         for _ in range(repeats):
-            before, now, low, _ = paired_drops(drawn((0, 1), rng=rng), drawn((2, 3), rng=rng, drop=drop), 256)
-            caught += before[6] - now[6] > bounds.tolerance and low[6] > 0
+            sides = drawn((0, 1), rng=rng), drawn((2, 3), rng=rng, drop=drop)
+            found = compare(*sides, n_resamples=256, n_permutations=1).metrics["mIoU"]
+            caught += found.difference > bounds.tolerance and found.these_models.interval[0] > 0
         return caught / repeats
 
     assert 0.7 < share_caught(bounds.smallest, 150) < 0.9
@@ -206,7 +208,5 @@ def test_fewer_runs_allow_more():
 
 def test_equal_tables_have_no_drop():
     table = drawn((0, 1), rng=np.random.default_rng(2))
-    before, now, low, high = paired_drops(table, table.sample(frac=1, random_state=0), 200)
-    assert np.array_equal(before, now)
-    assert not low.any()
-    assert not high.any()
+    for metric in compare(table, table.sample(frac=1, random_state=0), n_resamples=200).metrics.values():
+        assert (metric.difference, metric.these_models.interval) == (0.0, (0.0, 0.0))
