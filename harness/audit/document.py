@@ -7,6 +7,8 @@ from harness.audit.audit import Audit
 from harness.audit.comparisons import MeanComparison, ShareComparison
 from harness.audit.counts import Reach, in_print
 from harness.audit.summary import NUMBERS, correlation, p_span, reached, shares, span
+from harness.escaping import markdown as escaped
+from harness.escaping import plain
 from harness.report.wording import MINUS, count, number, signed
 
 SHORT = {"table1": "I", "table2": "II", "table3": "III"}
@@ -51,11 +53,6 @@ def document(audit: Audit) -> tuple[Block, ...]:
         replace(block, rows=tuple(tuple(plain(text) for text in row) for row in block.rows))
         for block in blocks
     )
-
-
-def plain(text: str) -> str:
-    """Text without control characters, which a terminal might obey."""
-    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _unreached(audit: Audit) -> Block:
@@ -274,21 +271,14 @@ def _columns(*headings: str) -> tuple[Column, ...]:
 
 def markdown(title: str, sentences: Sequence[str], blocks: Iterable[Block]) -> str:
     """The audit as Markdown, names from the file escaped."""
-    lines = [f"# {_escaped(title)}", "", *(f"- {_escaped(sentence)}" for sentence in sentences)]
+    lines = [f"# {escaped(title)}", "", *(f"- {escaped(sentence)}" for sentence in sentences)]
     for block in blocks:
-        lines += ["", f"## {_escaped(block.title)}", ""]
+        lines += ["", f"## {escaped(block.title)}", ""]
         if not block.rows:
-            lines.append(_escaped(block.empty))
+            lines.append(escaped(block.empty))
             continue
-        lines += [_escaped(block.note), ""]
-        lines.append("| " + " | ".join(_escaped(column.heading) for column in block.columns) + " |")
+        lines += [escaped(block.note), ""]
+        lines.append("| " + " | ".join(escaped(column.heading) for column in block.columns) + " |")
         lines.append("|" + "|".join("---:" if column.numeric else "---" for column in block.columns) + "|")
-        lines += ["| " + " | ".join(_escaped(text) for text in row) + " |" for row in block.rows]
+        lines += ["| " + " | ".join(escaped(text) for text in row) + " |" for row in block.rows]
     return "\n".join(lines) + "\n"
-
-
-def _escaped(text: str) -> str:
-    """Text that Markdown shows as it is."""
-    return "".join(
-        f"\\{character}" if character in "\\`*_[]<>|#~" else character for character in plain(text)
-    )

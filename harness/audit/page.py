@@ -3,8 +3,9 @@
 from typing import Any
 
 from harness.audit.audit import Audit
-from harness.audit.document import document, plain
+from harness.audit.document import document
 from harness.audit.summary import summary
+from harness.escaping import plain
 
 
 def audit_context(audit: Audit) -> dict[str, Any]:

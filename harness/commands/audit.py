@@ -97,7 +97,7 @@ def _print_item(console: "Console", sentence: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from harness.audit.document import plain
+    from harness.escaping import plain
 
     item = Table.grid(padding=(0, 1, 0, 0))
     item.add_row(Text("-"), Text(plain(sentence)))

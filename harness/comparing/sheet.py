@@ -4,14 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from string import ascii_uppercase
-from typing import Any
 
 from harness.comparing.bins import BinComparison
 from harness.metrics import METRICS
+from harness.report.wording import listing, signed
 from harness.statistics import Comparison, MetricComparison, Ranking
 from harness.statistics.seeds import THIS_WAY
 
-MINUS = "−"
 MOST_PAIRS = 3  # with more, only these metrics are shown unless others are asked for
 SHORT = ("oIoU", "mIoU")
 
@@ -31,6 +30,7 @@ class Grid:
     title: str | None
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
+    names: int = 1  # so many columns come first that are no figures
 
 
 @dataclass(frozen=True)
@@ -115,11 +115,12 @@ def _many_grids(ranking: Ranking, letters: str, metrics: Sequence[str] | None) -
         for pair, one in zip(pairs, ranking.comparisons, strict=True)
     ]
     return [
-        Grid("Ranks", ("metric", "model", "value", "rank", f"{percent} of ranks", "first"), tuple(ranks)),
+        Grid("Ranks", ("metric", "model", "value", "rank", f"{percent} of ranks", "first"), tuple(ranks), 2),
         Grid(
             "Differences",
             ("metric", "pair", "difference", f"{percent} interval", "p", "p (Holm)"),
             tuple(differences),
+            2,
         ),
     ]
 
@@ -132,7 +133,7 @@ def _bin_grid(title: str, metric: str, bins: Sequence[BinComparison], letters: s
         cells = [one.label, f"{one.n:,}", *values]
         if two:
             cells += [
-                "—" if one.difference is None else _signed(one.difference),
+                "—" if one.difference is None else signed(one.difference),
                 "—" if one.interval is None else interval_in_words(one.interval),
                 "—" if one.p_adjusted is None else p_value(one.p_adjusted),
             ]
@@ -144,7 +145,7 @@ def _bin_grid(title: str, metric: str, bins: Sequence[BinComparison], letters: s
 def _figures(found: MetricComparison, alpha: float) -> tuple[str, ...]:
     star = " *" if found.p_adjusted < alpha else "  "
     return (
-        _signed(found.difference),
+        signed(found.difference),
         interval_in_words(found.interval),
         p_value(found.p_value),
         p_value(found.p_adjusted) + star,
@@ -164,16 +165,12 @@ def level_of(comparison: Comparison) -> float:
 
 def interval_in_words(interval: tuple[float, float]) -> str:
     """An interval of a difference, points."""
-    return f"{_signed(interval[0])} to {_signed(interval[1])}"
+    return f"{signed(interval[0])} to {signed(interval[1])}"
 
 
 def p_value(value: float) -> str:
     """A p-value with four decimals; a smaller one as a bound."""
     return "<0.0001" if value < 0.00005 else f"{value:.4f}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", MINUS)
 
 
 def _span(interval: tuple[float, float]) -> str:
@@ -182,12 +179,7 @@ def _span(interval: tuple[float, float]) -> str:
 
 
 def _seeds_in_words(seeds: Sequence[int]) -> str:
-    return f", seed{'s' if len(seeds) > 1 else ''} {_and(seeds)}" if seeds else ""
-
-
-def _and(items: Any) -> str:
-    *most, last = (str(item) for item in items)
-    return f"{', '.join(most)} and {last}" if most else last
+    return f", seed{'s' if len(seeds) > 1 else ''} {listing([str(seed) for seed in seeds])}" if seeds else ""
 
 
 def verdict(comparison: Comparison, labels: Sequence[str]) -> str:
@@ -205,7 +197,7 @@ def verdict(comparison: Comparison, labels: Sequence[str]) -> str:
     higher = [name for name, metric in found.items() if metric.difference > 0]
     lower = [name for name in found if name not in higher]
     parts = [
-        f"{direction} in {'all seven metrics' if len(names) == len(METRICS) else _and(names)}"
+        f"{direction} in {'all seven metrics' if len(names) == len(METRICS) else listing(list(names))}"
         for direction, names in (("higher", higher), ("lower", lower))
         if names
     ]
@@ -229,7 +221,7 @@ def _words(ranking: Ranking, letters: str, notes: Sequence[str]) -> list[tuple[s
     words.append(
         (
             "Paired",
-            f"on {_and(first.paired_on)}: {first.n:,} expressions, {clusters}."
+            f"on {listing(list(first.paired_on))}: {first.n:,} expressions, {clusters}."
             + (" Each metric is the mean over a model's seeds." if runs > 1 else ""),
         )
     )
@@ -254,7 +246,7 @@ def _words(ranking: Ranking, letters: str, notes: Sequence[str]) -> list[tuple[s
 
 
 def _of(names: Sequence[str]) -> str:
-    return "P@t" if len(names) > 1 and all(name.startswith("P@") for name in names) else _and(names)
+    return "P@t" if len(names) > 1 and all(name.startswith("P@") for name in names) else listing(list(names))
 
 
 def _order(ranking: Ranking) -> str:
@@ -276,11 +268,11 @@ def _about(comparison: Comparison) -> list[tuple[str, str]]:
             f"A better on {found.wins[0]:,} expressions, equal on {found.wins[1]:,}, worse on {found.wins[2]:,}"
         )
     if found.effect is not None:
-        parts.append(f"Cohen's d_z {_signed(found.effect)}")
+        parts.append(f"Cohen's d_z {signed(found.effect)}")
     if found.wilcoxon is not None:
         second = found.wilcoxon
         parts.append(
-            f"rank-biserial {_signed(second.rank_biserial)} (Wilcoxon signed-rank p {p_value(second.p_value)})"
+            f"rank-biserial {signed(second.rank_biserial)} (Wilcoxon signed-rank p {p_value(second.p_value)})"
         )
     lines = [(name, "; ".join(parts) + ".")] if parts else []
     lines.append(

@@ -120,6 +120,7 @@ def test_names_from_outside_are_escaped_everywhere():
     tables = {name: sample_table(30), "other": sample_table(30, model="other")}
     sheet = make_sheet(compare_all(tables, n_resamples=100), None, notes=["50% of <b>"])
     assert "a_b&amp;&lt;i&gt;|x" in as_html(sheet)
+    assert "50% of &lt;b&gt;" in as_html(sheet)
     assert r"a\_b&\<i\>\|x" in as_markdown(sheet)
     assert r"a\_b\&\textless{}i\textgreater{}" in as_latex(sheet)
 
