@@ -16,7 +16,7 @@ from harness.report.data import read_data
 from harness.report.figures import forest_plot, training_curves
 from harness.report.inputs import Comparison, Run, Statistics, read_runs, read_statistics
 from harness.report.overlays import TILE, draw_overlays
-from harness.report.reproduction import IN_WORDS, reproduced_cells, verdicts_in_words
+from harness.report.reproduction import reproduced_cells, verdicts, verdicts_in_words
 from harness.report.tables import (
     ENCODERS,
     RUN_COLUMNS,
@@ -193,7 +193,7 @@ def _context(params: Params) -> dict[str, Any]:
         "reproduction_sentence": verdicts_in_words(
             (cell for cells in reproductions.values() for cell in cells), params.statistics.margin
         ),
-        "verdicts": IN_WORDS,
+        "verdicts": verdicts(statistics.percent),
         "groups": groups,
         "forest": Markup(forest) if forest else None,
         "pairing_sentence": _pairing_sentence(statistics.comparisons) if statistics.comparisons else "",

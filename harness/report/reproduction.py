@@ -8,12 +8,6 @@ from harness.report.tables import Table
 from harness.report.wording import count, listing, number
 from harness.statistics.equivalence import Reproduction, reproduction
 
-IN_WORDS = {
-    "reproduced": "the 90% interval of the difference lies within the margin",
-    "differs": "its 95% interval lies outside of the margin",
-    "undecided": "neither: these data cannot tell",
-}
-
 
 @dataclass(frozen=True)
 class ReproducedCell:
@@ -25,6 +19,15 @@ class ReproducedCell:
     seeds: int
     uncertain: str | None  # why the published number may be another one
     found: Reproduction
+
+
+def verdicts(percent: str) -> dict[str, str]:
+    """The verdicts and what they mean, where the intervals shown have this confidence."""
+    return {
+        "reproduced": "the 90% interval of the difference lies within the margin",
+        "differs": f"its {percent} interval lies outside of the margin",
+        "undecided": "neither: these data cannot tell",
+    }
 
 
 def reproduced_cells(table: Table, margin: float) -> tuple[ReproducedCell, ...]:
@@ -55,11 +58,11 @@ def reproduced_cells(table: Table, margin: float) -> tuple[ReproducedCell, ...]:
 
 def verdicts_in_words(cells: Iterable[ReproducedCell], margin: float) -> str:
     """How many cells have which verdict, in a sentence."""
-    verdicts = Counter(cell.found.verdict for cell in cells)
-    if not verdicts:
+    found = Counter(cell.found.verdict for cell in cells)
+    if not found:
         return "No cell was both measured with an interval and published."
-    parts = [f"{verdict} for {times}" for verdict, times in verdicts.most_common()]
-    total = count(sum(verdicts.values()), "cell")
+    parts = [f"{verdict} for {times}" for verdict, times in found.most_common()]
+    total = count(sum(found.values()), "cell")
     return (
         f"{total} are both measured and published. The verdict, at a margin of {number(margin, 1)} points: "
         f"{listing(parts)}."
