@@ -29,10 +29,10 @@ check: install ## the regression gate: what `make demo` made against reports/ref
 	harness check --junit out/check/junit.xml --markdown out/check/summary.md
 
 test: install ## the ordinary tests, in parallel
-	OMP_NUM_THREADS=1 pytest -m "not big" -n auto
+	OMP_NUM_THREADS=1 pytest -m "not big and not nightly" -n auto
 
 test-big: install ## parity with the released networks (15 GB) and the pipeline from nothing
-	pytest -m big
+	pytest -m big --durations 15
 
 lint: install ## ruff and mypy
 	ruff check .

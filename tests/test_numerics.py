@@ -131,14 +131,28 @@ def test_bf16_autocast(name: str) -> None:
 
 
 @pytest.mark.big
+@pytest.mark.parametrize("name", NETWORKS)
+def test_compiled_to_one_graph(name: str) -> None:
+    assert_compiles(name, backend="aot_eager")
+
+
+# Generating and compiling C++ for all of MAFN takes eight minutes on two cores, for a small LAVT two.
 @pytest.mark.parametrize(
-    ("name", "backend"),
-    # Generating and compiling C++ for MAFN, of which LAVT and RMSIN are parts, takes seven minutes on two cores.
-    [("mafn", "inductor"), ("lavt", "aot_eager"), ("rmsin", "aot_eager"), ("mafn paper", "aot_eager")],
+    ("name", "preset"),
+    [
+        pytest.param("lavt", "mini", marks=pytest.mark.big),
+        pytest.param("rmsin", "swin-b", marks=pytest.mark.nightly),
+        pytest.param("mafn", "swin-b", marks=pytest.mark.nightly),
+    ],
 )
-def test_compiled_to_one_graph(name: str, backend: str) -> None:
-    if backend == "inductor" and shutil.which("g++") is None:
+def test_compiled_to_machine_code(name: str, preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if shutil.which("g++") is None:
         pytest.skip("torch.compile on a CPU needs a C++ compiler: apt install g++")
+    monkeypatch.setitem(NETWORKS, "it", (name, {"preset": preset}))
+    assert_compiles("it", backend="inductor")
+
+
+def assert_compiles(name: str, *, backend: str) -> None:
     model, other = build(name).eval(), build(name).eval()
     torch._dynamo.reset()
     compiled = torch.compile(other, backend=backend, fullgraph=True)
