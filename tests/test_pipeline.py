@@ -77,7 +77,8 @@ def test_the_pipeline_runs_from_nothing_to_the_report_and_then_has_nothing_to_do
     content["statistics"] |= {"resamples": 200, "permutations": 200}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     run("dvc", "repro", cwd=tmp_path)
-    page = (tmp_path / "reports/html/index.html").read_text()
+    assert (tmp_path / "reports/html/index.html").is_file()
+    page = (tmp_path / "reports/html/tables.html").read_text()
     assert all(f"Table {number}" in page for number in ("I", "II", "III"))
     again = run("dvc", "repro", cwd=tmp_path)
     assert "Running stage" not in again

@@ -1,4 +1,4 @@
-"""`harness report`."""
+"""`harness report`: build the HTML report, look at it."""
 
 from pathlib import Path
 
@@ -7,15 +7,80 @@ import rich_click as click
 from harness.commands import params_option
 
 
-@click.command(name="report")
+@click.group(name="report")
+def command() -> None:
+    """Build the HTML report and look at it."""
+
+
+@command.command()
 @params_option
-def command(params_path: Path) -> None:
-    """Write the HTML report: Tables I to III, significance, sanity checks, predictions, provenance."""
+@click.option(
+    "--single-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the whole report into FILE, to be sent, in place of the pages.",
+)
+def build(params_path: Path, single_file: Path | None) -> None:
+    """Write the report's pages: tables, significance, predictions, training, data, provenance."""
     import time
 
     from harness.config import load_params
-    from harness.report.build import build_report
+    from harness.report.build import build_single_page, build_site
 
     started = time.monotonic()
-    path = build_report(load_params(params_path))
-    print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, {time.monotonic() - started:.1f} s")
+    params = load_params(params_path)
+    path = build_site(params) if single_file is None else build_single_page(params, single_file)
+    pages = [path] if single_file else sorted(path.parent.glob("*.html"))
+    size = sum(page.stat().st_size for page in pages)
+    count = "1 page" if len(pages) == 1 else f"{len(pages)} pages"
+    click.echo(f"{path}: {count}, {size / 1e6:.2f} MB, {time.monotonic() - started:.1f} s")
+
+
+@command.command(name="open")
+@params_option
+def open_(params_path: Path) -> None:
+    """Open the report in the browser."""
+    import webbrowser
+
+    path = _index(params_path).resolve()
+    if not webbrowser.open(path.as_uri()):
+        click.echo(f"No browser was found. The report is {path}")
+
+
+@command.command()
+@params_option
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any free one."
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets other machines read it.")
+def serve(params_path: Path, port: int, host: str) -> None:
+    """Serve the report's folder over HTTP until Ctrl-C."""
+    from functools import partial
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+    from harness.errors import HarnessError
+
+    handler = partial(SimpleHTTPRequestHandler, directory=str(_index(params_path).parent))
+    try:
+        server = ThreadingHTTPServer((host, port), handler)
+    except OSError as error:
+        raise HarnessError(
+            f"cannot listen on {host}:{port} ({error.strerror}); --port 0 takes a free one"
+        ) from None
+    with server:
+        click.echo(f"http://{host}:{server.server_address[1]}/  (Ctrl-C stops)")
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            click.echo("")
+
+
+def _index(params_path: Path) -> Path:
+    """The report's first page, which has to be there."""
+    from harness.config import load_params
+    from harness.errors import HarnessError
+
+    path = load_params(params_path).report.html / "index.html"
+    if not path.is_file():
+        raise HarnessError(f"{path} does not exist; `harness report build` writes it")
+    return path

@@ -1,5 +1,7 @@
 """The templates of the report and of the audit's page, and their filters."""
 
+import base64
+import hashlib
 import shlex
 from functools import cache
 from pathlib import Path
@@ -15,10 +17,8 @@ HERE = Path(__file__).parent
 
 
 def stylesheet() -> "Markup":
-    """The style of every page."""
-    from markupsafe import Markup
-
-    return Markup((HERE / "assets" / "report.css").read_text(encoding="utf-8"))
+    """The style of every page: all style sheets of assets/."""
+    return _assets("*.css")
 
 
 def _quantity(value: object) -> str:
@@ -30,6 +30,30 @@ def _quantity(value: object) -> str:
 
 def _command_line(command: object) -> str:
     return shlex.join(map(str, command)) if isinstance(command, list) else str(command)
+
+
+def script() -> "Markup":
+    """The script of every page of the report, all of assets/; the pages can be read without it."""
+    return _assets("*.js")
+
+
+def _assets(pattern: str) -> "Markup":
+    from markupsafe import Markup
+
+    texts = [path.read_text(encoding="utf-8") for path in sorted((HERE / "assets").glob(pattern))]
+    return Markup("".join(texts))
+
+
+def policy() -> str:
+    """The Content-Security-Policy of the report's pages: nothing is loaded, no script and no style but their own."""
+
+    def own(text: str) -> str:
+        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+    return (
+        f"default-src 'none'; img-src data:; style-src {own(stylesheet())}; style-src-attr 'unsafe-inline'; "
+        f"script-src {own(script())}; base-uri 'none'; form-action 'none'"
+    )
 
 
 @cache

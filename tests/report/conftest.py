@@ -6,7 +6,7 @@ import pytest
 from report_inputs import make_inputs, make_params
 
 from harness.config import Params
-from harness.report.build import build_report
+from harness.report.build import build_single_page
 
 
 @pytest.fixture(scope="session")
@@ -25,10 +25,11 @@ def params(pipeline: Path, tmp_path: Path) -> Params:
 
 @pytest.fixture(scope="session")
 def page(pipeline: Path) -> str:
-    """The report of the untouched inputs."""
-    return build_report(make_params(pipeline)).read_text(encoding="utf-8")
+    """The report of the untouched inputs, as one page."""
+    return build_single_page(make_params(pipeline), pipeline / "page.html").read_text(encoding="utf-8")
 
 
 @pytest.fixture
-def render() -> Callable[[Params], str]:
-    return lambda params: build_report(params).read_text(encoding="utf-8")
+def render(tmp_path: Path) -> Callable[[Params], str]:
+    """Build the report of some inputs as one page."""
+    return lambda params: build_single_page(params, tmp_path / "page.html").read_text(encoding="utf-8")

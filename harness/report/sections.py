@@ -1,0 +1,281 @@
+"""The sections of the report: for each its heading and what its template is given."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.audit import audit
+from harness.audit.page import audit_context
+from harness.config import Params
+from harness.published import Published, read_published
+from harness.report import wording
+from harness.report.checkpoints import read_checkpoints
+from harness.report.comparisons import SanityRow, comparison_groups, sanity_rows
+from harness.report.data import read_data
+from harness.report.figures import forest_plot, training_curves
+from harness.report.inputs import Comparison, Run, Statistics, read_runs, read_statistics
+from harness.report.overlays import TILE, Overlays, draw_overlays
+from harness.report.reproduction import reproduced_cells, verdicts, verdicts_in_words
+from harness.report.tables import ENCODERS, RUN_COLUMNS, Encoders, Table, environment, paper_table
+
+CURVES = (("val_mIoU", "mIoU on val (percent)"), ("loss", "Training loss"))
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What several sections speak of, read once."""
+
+    params: Params
+    statistics: Statistics
+    published: Published
+    runs: tuple[Run, ...]
+    tables: dict[str, Table]  # by "table1", "table2", "table3"
+    overlays: Overlays
+
+    @property
+    def title(self) -> str:
+        """The report's title: which models it compares."""
+        return f"{wording.listing(list(self.params.tables.table1.rows))} under one protocol"
+
+
+def read_inputs(params: Params) -> Inputs:
+    """Read statistics.json, the published numbers and the runs.
+
+    Raises:
+        HarnessError: statistics.json or the published numbers are missing or damaged.
+    """
+    statistics = read_statistics(params.statistics_file)
+    published = read_published(params.report.published)
+    tables = {key: paper_table(key, params, statistics, published) for key in ("table1", "table2", "table3")}
+    return Inputs(params, statistics, published, read_runs(params), tables, draw_overlays(params))
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page: its anchor, its heading in the contents, its template and what that is given."""
+
+    key: str
+    title: str
+    template: str
+    context: Callable[[Inputs], dict[str, Any]]
+
+
+def _sizes_sentence(table: Table) -> str:
+    if not table.sizes:
+        return "No split was measured."
+    return f"Measured on {wording.listing([f'{n:,} ({split})' for split, n in table.sizes.items()])} expressions."
+
+
+def _checkpoint_sentence(params: Params) -> str:
+    """Which weights were evaluated, as `harness.training.loop` chooses them."""
+    every = params.training.validate_every
+    looked = "each epoch" if every == 1 else f"every {every} epochs and after the last"
+    return (
+        f"Checkpoint: the weights with the best oIoU on val, looked at after {looked} (recipe "
+        f"{params.training.recipe}). The val columns stand on the split that chose the weights, so they read a"
+        " little high."
+    )
+
+
+def _sanity_sentence(rows: Sequence[SanityRow], statistics: Statistics) -> str:
+    """Both checks over all models in two short sentences; a model that fails is named."""
+
+    def outcome(answers: dict[str, bool | None], everyone: str, fails: str, unknown: str) -> str:
+        failing = [name for name, answer in answers.items() if answer is False]
+        unsaid = [name for name, answer in answers.items() if answer is None]
+        parts = []
+        if failing:
+            parts.append(fails.format(wording.listing(failing)))
+        if unsaid:
+            parts.append(unknown.format(wording.listing(unsaid)))
+        return " ".join(parts) if parts else everyone.format(wording.listing(list(answers)))
+
+    within = f"{statistics.percent} interval"
+    return " ".join(
+        [
+            outcome(
+                {row.name: row.above_trivial for row in rows},
+                f"The test mIoU of {{}} lies with its whole {within} above every trivial predictor's.",
+                f"The test mIoU of {{}} does not lie with its whole {within} above every trivial predictor's.",
+                "For {} the comparison with trivial predictors was not measured.",
+            ),
+            outcome(
+                {row.name: row.uses_sentence for row in rows},
+                "Shuffling the sentences between images lowers the test mIoU of {} significantly.",
+                "Shuffling the sentences between images does not lower the test mIoU of {} significantly.",
+                "For {} shuffled sentences were not measured.",
+            ),
+        ]
+    )
+
+
+def _pairing_sentence(comparisons: Sequence[Comparison]) -> str:
+    first = comparisons[0]
+    paired = wording.listing(list(first.paired_on)) if first.paired_on else "the expression"
+    return (
+        f"Two models are compared on the same expressions: their per-sample tables are joined on {paired}, "
+        "and each test looks at the differences within the pairs."
+    )
+
+
+def _method_lines(statistics: Statistics) -> list[str]:
+    """How the tests were made, from what the comparisons themselves record."""
+    every = statistics.comparisons
+    tests = list(dict.fromkeys((metric, found.test) for c in every for metric, found in c.metrics.items()))
+    by_test: dict[str, list[str]] = {}
+    for metric, test in tests:
+        by_test.setdefault(test, []).append(metric)
+    clusters = list(
+        dict.fromkeys((c.split, c.n_clusters, c.cluster) for c in every if c.n_clusters is not None)
+    )
+    lines = [
+        f"Intervals: {statistics.percent}, {statistics.resamples:,} bootstrap resamples. "
+        f"Permutation tests: {statistics.permutations:,} permutations. Seed {statistics.seed}.",
+        *(
+            f"Test for {'every metric' if len(by_test) == 1 else wording.listing(metrics)}: {test}."
+            for test, metrics in by_test.items()
+        ),
+        "Resampled and permuted by cluster: "
+        + "; ".join(
+            f"{n:,} clusters of {cluster or 'the image'} on {split}" for split, n, cluster in clusters
+        )
+        + "."
+        if clusters
+        else "Resampled and permuted expression by expression.",
+        *(f"Holm's correction covers {family}." for family in sorted({c.family for c in every if c.family})),
+        *(f"Scope of the p-values: {scope}." for scope in sorted({c.scope for c in every if c.scope})),
+        f"Significant means a Holm-adjusted p below {statistics.alpha:g}.",
+    ]
+    if any(len(seeds) == 1 for c in every for seeds in c.seeds):
+        lines.append("Where a side has one seed, seed variance is not estimated.")
+    return lines
+
+
+def _all_gaps(inputs: Inputs) -> list[str]:
+    gaps = [f"Run {run.name}: {'; '.join(run.gaps)}" for run in inputs.runs if run.gaps]
+    gaps += [f"{table.number}, {gap}" for table in inputs.tables.values() for gap in table.gaps]
+    return gaps + [f"Predictions: {gap}" for gap in inputs.overlays.gaps]
+
+
+def _summary(inputs: Inputs) -> dict[str, Any]:
+    params, statistics = inputs.params, inputs.statistics
+    names = {variant: name for name, variant in params.tables.table1.rows.items()}
+    sanity = sanity_rows(params, statistics)
+    top = max((row.measure.value for row in sanity if row.measure), default=None)
+    return {
+        "cards": [
+            {
+                "name": row.name,
+                "split": "test",
+                "measure": row.measure,
+                "best": row.measure is not None and row.measure.value == top,
+            }
+            for row in sanity
+        ],
+        "findings": wording.findings(statistics, names, "test"),
+        "sanity_sentence": _sanity_sentence(sanity, statistics),
+        "all_gaps": _all_gaps(inputs),
+    }
+
+
+def _table1(inputs: Inputs) -> dict[str, Any]:
+    preset = inputs.params.preset
+    return {
+        "sizes_sentence": _sizes_sentence(inputs.tables["table1"]),
+        "checkpoint_sentence": _checkpoint_sentence(inputs.params),
+        "encoders": ENCODERS.get(preset, Encoders(f"Swin, {preset}", f"BERT, {preset}")),
+    }
+
+
+def _reproduction(inputs: Inputs) -> dict[str, Any]:
+    margin = inputs.params.statistics.margin
+    cells = {key: reproduced_cells(table, margin) for key, table in inputs.tables.items()}
+    return {
+        "reproductions": cells,
+        "reproduction_sentence": verdicts_in_words(
+            (cell for each in cells.values() for cell in each), margin
+        ),
+        "verdicts": verdicts(inputs.statistics.percent),
+    }
+
+
+def _significance(inputs: Inputs) -> dict[str, Any]:
+    from markupsafe import Markup
+
+    statistics = inputs.statistics
+    groups = comparison_groups(inputs.params, statistics)
+    forest = forest_plot(groups, statistics.alpha)
+    return {
+        "groups": groups,
+        "forest": Markup(forest) if forest else None,
+        "pairing_sentence": _pairing_sentence(statistics.comparisons) if statistics.comparisons else "",
+        "method_lines": _method_lines(statistics),
+    }
+
+
+def _training(inputs: Inputs) -> dict[str, Any]:
+    from markupsafe import Markup
+
+    figures = [(label, training_curves(inputs.runs, column, label)) for column, label in CURVES]
+    return {
+        "curves": [{"title": label, "svg": Markup(svg) if svg else None} for label, svg in figures],
+        "run_columns": RUN_COLUMNS,
+    }
+
+
+def _provenance(inputs: Inputs) -> dict[str, Any]:
+    import yaml
+
+    settings = yaml.safe_dump(
+        inputs.params.model_dump(mode="json"),
+        sort_keys=False,
+        allow_unicode=True,
+        width=100,
+        default_flow_style=None,
+    )
+    return {"environment": environment(inputs.runs), "params_yaml": settings}
+
+
+def _nothing(_: Inputs) -> dict[str, Any]:
+    return {}
+
+
+SECTIONS = {
+    section.key: section
+    for section in (
+        Section("summary", "What was measured", "_summary.html.j2", _summary),
+        Section("table1", "Table I", "_table1.html.j2", _table1),
+        Section("table2", "Table II", "_ablation.html.j2", _nothing),
+        Section("table3", "Table III", "_ablation.html.j2", _nothing),
+        Section("reproduction", "Reproduction", "_reproduction.html.j2", _reproduction),
+        Section("significance", "Significance", "_significance.html.j2", _significance),
+        Section(
+            "sanity",
+            "Sanity checks",
+            "_sanity.html.j2",
+            lambda inputs: {"sanity": sanity_rows(inputs.params, inputs.statistics)},
+        ),
+        Section(
+            "predictions",
+            "Predictions",
+            "_predictions.html.j2",
+            lambda inputs: {"overlays": inputs.overlays, "tile_size": TILE},
+        ),
+        Section("training", "Curves and runs", "_training.html.j2", _training),
+        Section(
+            "checkpoints",
+            "Choice of the checkpoint",
+            "_checkpoints.html.j2",
+            lambda inputs: {"checkpoints": read_checkpoints(inputs.runs)},
+        ),
+        Section("data", "Data", "_data.html.j2", lambda inputs: {"data": read_data(inputs.params)}),
+        Section(
+            "audit",
+            "Published tables, audited",
+            "_audit.html.j2",
+            lambda inputs: {"audit": audit_context(audit(inputs.published))},
+        ),
+        Section("provenance", "Provenance", "_provenance.html.j2", _provenance),
+        Section("glossary", "Names of metrics", "_glossary.html.j2", _nothing),
+    )
+}

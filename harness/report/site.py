@@ -1,0 +1,88 @@
+"""The pages of the report, the links between them, and the same as one page."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from harness.report import wording
+from harness.report.sections import SECTIONS, Inputs, Section
+from harness.report.tables import WITH_INTERVAL
+from harness.report.templating import policy, script, stylesheet, templates
+
+PAGES = {  # file -> its title and its sections
+    "index.html": ("Overview", ("summary",)),
+    "tables.html": ("Tables I to III", ("table1", "table2", "table3", "reproduction")),
+    "significance.html": ("Significance", ("significance", "sanity")),
+    "predictions.html": ("Predictions", ("predictions",)),
+    "training.html": ("Training", ("training", "checkpoints")),
+    "data.html": ("Data", ("data",)),
+    "published.html": ("Published numbers", ("audit",)),
+    "provenance.html": ("Provenance", ("provenance",)),
+    "glossary.html": ("Glossary", ("glossary",)),
+}
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page: the file that holds it, its title, and its sections."""
+
+    file: str
+    title: str
+    sections: tuple[Section, ...]
+    front: bool = False  # with the report's title in place of its own
+    following: "Page | None" = None
+
+    def has(self, key: str) -> bool:
+        """Whether a section stands on this page."""
+        return any(section.key == key for section in self.sections)
+
+
+def site(inputs: Inputs) -> dict[str, str]:
+    """The report as several pages.
+
+    Returns:
+        The content of each page by its file's name; the same inputs give the same text.
+    """
+    pages: list[Page] = []
+    for file, (title, keys) in reversed(PAGES.items()):
+        sections = tuple(SECTIONS[key] for key in keys)
+        pages.insert(0, Page(file, title, sections, file == "index.html", pages[0] if pages else None))
+    return _render(inputs, tuple(pages))
+
+
+def single_page(inputs: Inputs, file: str) -> str:
+    """All sections as one page, to be sent as one file."""
+    keys = [key for _, of_page in PAGES.values() for key in of_page]
+    page = Page(file, "Report", tuple(SECTIONS[key] for key in keys), front=True)
+    return _render(inputs, (page,))[file]
+
+
+def _render(inputs: Inputs, pages: tuple[Page, ...]) -> dict[str, str]:
+    shared: dict[str, Any] = {
+        "title": inputs.title,
+        "stylesheet": stylesheet(),
+        "script": script(),
+        "policy": policy(),
+        "pages": pages,
+        "params": inputs.params,
+        "statistics": inputs.statistics,
+        "published": inputs.published,
+        "runs": inputs.runs,
+        "runs_trained": sum(run.provenance is not None for run in inputs.runs),
+        "tables": inputs.tables,
+        "on_rrsisd": wording.is_rrsisd(inputs.statistics.dataset),
+        "with_interval": WITH_INTERVAL,
+    }
+    template = templates().get_template("page.html.j2")
+    rendered = {}
+    for page in pages:
+
+        def to(key: str, here: Page = page) -> str:
+            """Where a section is, seen from this page."""
+            file = next(other.file for other in pages if other.has(key))
+            return f"#{key}" if file == here.file else f"{file}#{key}"
+
+        own: dict[str, Any] = {}
+        for section in page.sections:
+            own |= section.context(inputs)
+        rendered[page.file] = template.render(shared | own, page=page, to=to)
+    return rendered
