@@ -9,13 +9,14 @@ python -m benchmarks rehearsal 1000  the data stages with 1,000 images in place 
 
 import sys
 
-from benchmarks import loader, loop, networks, rehearsal, simulation, statistics
+from benchmarks import loader, loop, networks, rehearsal, report, simulation, statistics
 
 PARTS = {
     "loader": loader.run,
     "loop": loop.run,
     "networks": networks.run,
     "statistics": statistics.run,
+    "report": report.run,
     "simulation": simulation.run,
     "rehearsal": rehearsal.run,
 }

@@ -41,7 +41,7 @@ def run(names: list[str]) -> None:
         files = [str(Path(folder) / f"{name}.parquet") for name in "ab"]
         for table, file in zip((a, b), files, strict=True):
             write_samples(table, file)
-        seconds, peak = _process("compare", *files)
+        seconds, peak = process("compare", *files)
     print(f"{SAMPLES:,} samples, {RESAMPLES:,} resamples and permutations, seven metrics")
     print(f"compare, one seed a side                                     {ours:6.2f} s")
     print(f"compare, three seeds a side                                  {several:6.2f} s")
@@ -72,7 +72,7 @@ print(time.perf_counter() - started, usage.ru_maxrss * 1024, status)
 """
 
 
-def _process(*arguments: str) -> tuple[float, int]:
+def process(*arguments: str) -> tuple[float, int]:
     """Seconds and peak bytes of `harness ARGUMENTS`.
 
     Started by a small process: the peak of a process begins with that of the one that starts it.
