@@ -128,8 +128,9 @@ def _expressions(params: Params, split: str) -> pd.DataFrame:
             table["height"].tolist(), table["width"].tolist(), table["mask_counts"], strict=True
         )
     ]
-    table["area"] = np.asarray(mask.area(lengths), dtype=np.int64) if lengths else np.zeros(0, np.int64)
-    boxes = np.asarray(mask.toBbox(lengths), dtype=float).reshape(-1, 4)
+    # One by one: for more than 255 masks at once, pycocotools 2 raises an OverflowError with numpy 2.
+    table["area"] = np.array([int(mask.area(each)) for each in lengths], dtype=np.int64)
+    boxes = np.array([mask.toBbox(each) for each in lengths], dtype=float).reshape(-1, 4)
     seen = np.where(table["area"] > 0, 1.0, np.nan)
     table["share"] = table["area"] / (table["height"] * table["width"])
     table["x"] = (boxes[:, 0] + boxes[:, 2] / 2) / table["width"] * seen

@@ -14,7 +14,7 @@ PAGES = {  # file -> its title and its sections
     "significance.html": ("Significance", ("significance", "sanity")),
     "predictions.html": ("Predictions", ("predictions",)),
     "training.html": ("Training", ("training", "checkpoints")),
-    "data.html": ("Data", ("data",)),
+    "data.html": ("Data card", ("data",)),
     "published.html": ("Published numbers", ("audit",)),
     "provenance.html": ("Provenance", ("provenance",)),
     "glossary.html": ("Glossary", ("glossary",)),

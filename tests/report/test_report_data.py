@@ -71,16 +71,26 @@ def test_sentences_are_counted_with_the_tokenizer_and_not_without(params, page, 
     assert "Sentences by their number of tokens" in render(params)
 
 
-def test_an_empty_mask_has_no_place_and_no_size(params):
-    path = params.split_file("test")
-    table = open_split(path)
-    empty = mask.encode(np.zeros((48, 48), dtype=np.uint8, order="F"))["counts"].decode()
-    counts = pa.array([empty] * 40)
-    table = table.set_column(table.schema.get_field_index("mask_counts"), "mask_counts", counts)
+def rewrite(path, table):
     content = path.with_suffix(".new")
     with pa.OSFile(str(content), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
     content.replace(path)
+
+
+def test_an_empty_mask_has_no_place_and_no_size(params):
+    path = params.split_file("test")
+    table = open_split(path)
+    empty = mask.encode(np.zeros((48, 48), dtype=np.uint8, order="F"))["counts"].decode()
+    column = table.schema.get_field_index("mask_counts")
+    rewrite(path, table.set_column(column, "mask_counts", pa.array([empty] * 40)))
     found = read_data(params)
     assert [row.split for row in found.sizes] == ["train", "val", "all"]
     assert [figure.split for figure in found.maps] == ["train", "val"]
+
+
+def test_more_masks_than_pycocotools_measures_at_once(params):
+    path = params.split_file("train")
+    table = open_split(path)
+    rewrite(path, pa.concat_tables([table] * 4))
+    assert read_data(params).sizes[0].masks == 320
