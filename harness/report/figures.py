@@ -99,13 +99,16 @@ def inline(figure: "Figure", name: str, title: str, description: str) -> str:
     return re.sub(r"\n\s*\n+", "\n", svg).strip()
 
 
-def forest_plot(groups: Sequence[ComparisonGroup], alpha: float, metric: str = "mIoU") -> str | None:
+def forest_plot(
+    groups: Sequence[ComparisonGroup], alpha: float, metric: str = "mIoU", name: str | None = None
+) -> str | None:
     """Differences of one metric with their intervals, one line a comparison; None if there are none.
 
     Args:
         groups: the comparisons, in the order of the lines.
         alpha: level for the adjusted p-value; a filled mark is significant, a hollow one is not.
         metric: the metric that is drawn.
+        name: the ids in the figure begin with it; None: "forest-" and the metric.
     """
     lines: list[str | NamedComparison] = []
     for group in groups:
@@ -158,7 +161,7 @@ def forest_plot(groups: Sequence[ComparisonGroup], alpha: float, metric: str = "
             for found in [pair.comparison.metrics[metric]]
         )
         title = f"Differences in {metric} with their intervals"
-        return inline(figure, f"forest-{metric.lower()}", title, description)
+        return inline(figure, name or f"forest-{metric.lower()}", title, description)
 
 
 def _curve(history: pd.DataFrame, column: str) -> tuple[list[float], list[float]] | None:

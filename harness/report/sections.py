@@ -10,11 +10,12 @@ from harness.config import Params
 from harness.published import Published, read_published
 from harness.report import wording
 from harness.report.checkpoints import read_checkpoints
-from harness.report.comparisons import SanityRow, comparison_groups, sanity_rows
+from harness.report.comparisons import comparison_groups, sanity_rows
 from harness.report.data import read_data
 from harness.report.figures import forest_plot, training_curves
 from harness.report.inputs import Comparison, Run, Statistics, read_runs, read_statistics
 from harness.report.overlays import TILE, Overlays, draw_overlays
+from harness.report.overview import overview_context
 from harness.report.reproduction import reproduced_cells, verdicts, verdicts_in_words
 from harness.report.tables import ENCODERS, RUN_COLUMNS, Encoders, Table, environment, paper_table
 
@@ -77,38 +78,6 @@ def _checkpoint_sentence(params: Params) -> str:
     )
 
 
-def _sanity_sentence(rows: Sequence[SanityRow], statistics: Statistics) -> str:
-    """Both checks over all models in two short sentences; a model that fails is named."""
-
-    def outcome(answers: dict[str, bool | None], everyone: str, fails: str, unknown: str) -> str:
-        failing = [name for name, answer in answers.items() if answer is False]
-        unsaid = [name for name, answer in answers.items() if answer is None]
-        parts = []
-        if failing:
-            parts.append(fails.format(wording.listing(failing)))
-        if unsaid:
-            parts.append(unknown.format(wording.listing(unsaid)))
-        return " ".join(parts) if parts else everyone.format(wording.listing(list(answers)))
-
-    within = f"{statistics.percent} interval"
-    return " ".join(
-        [
-            outcome(
-                {row.name: row.above_trivial for row in rows},
-                f"The test mIoU of {{}} lies with its whole {within} above every trivial predictor's.",
-                f"The test mIoU of {{}} does not lie with its whole {within} above every trivial predictor's.",
-                "For {} the comparison with trivial predictors was not measured.",
-            ),
-            outcome(
-                {row.name: row.uses_sentence for row in rows},
-                "Shuffling the sentences between images lowers the test mIoU of {} significantly.",
-                "Shuffling the sentences between images does not lower the test mIoU of {} significantly.",
-                "For {} shuffled sentences were not measured.",
-            ),
-        ]
-    )
-
-
 def _pairing_sentence(comparisons: Sequence[Comparison]) -> str:
     first = comparisons[0]
     paired = wording.listing(list(first.paired_on)) if first.paired_on else "the expression"
@@ -149,33 +118,6 @@ def _method_lines(statistics: Statistics) -> list[str]:
     if any(len(seeds) == 1 for c in every for seeds in c.seeds):
         lines.append("Where a side has one seed, seed variance is not estimated.")
     return lines
-
-
-def _all_gaps(inputs: Inputs) -> list[str]:
-    gaps = [f"Run {run.name}: {'; '.join(run.gaps)}" for run in inputs.runs if run.gaps]
-    gaps += [f"{table.number}, {gap}" for table in inputs.tables.values() for gap in table.gaps]
-    return gaps + [f"Predictions: {gap}" for gap in inputs.overlays.gaps]
-
-
-def _summary(inputs: Inputs) -> dict[str, Any]:
-    params, statistics = inputs.params, inputs.statistics
-    names = {variant: name for name, variant in params.tables.table1.rows.items()}
-    sanity = sanity_rows(params, statistics)
-    top = max((row.measure.value for row in sanity if row.measure), default=None)
-    return {
-        "cards": [
-            {
-                "name": row.name,
-                "split": "test",
-                "measure": row.measure,
-                "best": row.measure is not None and row.measure.value == top,
-            }
-            for row in sanity
-        ],
-        "findings": wording.findings(statistics, names, "test"),
-        "sanity_sentence": _sanity_sentence(sanity, statistics),
-        "all_gaps": _all_gaps(inputs),
-    }
 
 
 def _table1(inputs: Inputs) -> dict[str, Any]:
@@ -243,7 +185,7 @@ def _nothing(_: Inputs) -> dict[str, Any]:
 SECTIONS = {
     section.key: section
     for section in (
-        Section("summary", "What was measured", "_summary.html.j2", _summary),
+        Section("summary", "What was measured", "_summary.html.j2", overview_context),
         Section("table1", "Table I", "_table1.html.j2", _table1),
         Section("table2", "Table II", "_ablation.html.j2", _nothing),
         Section("table3", "Table III", "_ablation.html.j2", _nothing),
@@ -276,6 +218,6 @@ SECTIONS = {
             lambda inputs: {"audit": audit_context(audit(inputs.published))},
         ),
         Section("provenance", "Provenance", "_provenance.html.j2", _provenance),
-        Section("glossary", "Names of metrics", "_glossary.html.j2", _nothing),
+        Section("glossary", "Names and words", "_glossary.html.j2", _nothing),
     )
 }

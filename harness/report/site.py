@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.report import wording
+from harness.report.overview import directory
 from harness.report.sections import SECTIONS, Inputs, Section
 from harness.report.tables import WITH_INTERVAL
 from harness.report.templating import policy, script, stylesheet, templates
@@ -71,6 +72,7 @@ def _render(inputs: Inputs, pages: tuple[Page, ...]) -> dict[str, str]:
         "tables": inputs.tables,
         "on_rrsisd": wording.is_rrsisd(inputs.statistics.dataset),
         "with_interval": WITH_INTERVAL,
+        "directory": directory(PAGES),
     }
     template = templates().get_template("page.html.j2")
     rendered = {}

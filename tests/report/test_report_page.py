@@ -214,7 +214,7 @@ def test_sanity_verdicts_come_from_the_data(page, params, change, render):
         (m, "not significantly" if change == "sentence unused" and m == "lavt-full" else "yes, significantly")
         for m in models
     ]
-    assert ("does not lower the test mIoU of LAVT significantly" in page) == (change == "sentence unused")
+    assert ("does not lower the mIoU of LAVT significantly" in page) == (change == "sentence unused")
 
 
 # the page -------------------------------------------------------------------------------------------------------------
@@ -356,7 +356,7 @@ def test_a_missing_main_model_leaves_the_other_two(params, render):
     assert "MAFN has the highest mIoU of the 2 models measured" in page
     assert "not measured on test" in page
     assert "No run of rmsin-full has predictions.parquet" in page
-    assert "For RMSIN shuffled sentences were not measured." in page
+    assert "for RMSIN shuffled sentences were not measured" in page
     assert not re.search(r"<t[dh][^>]*>\s*</t[dh]>", page)
 
 

@@ -42,56 +42,6 @@ def test_p_values(p, text, sentence):
     assert wording.p_equals(p) == sentence
 
 
-NAMES = {"lavt-full": "LAVT", "rmsin-full": "RMSIN", "mafn-full": "MAFN"}
-
-
-def with_mafn_against_rmsin(statistics, **changes):
-    """The statistics with other figures for mIoU of MAFN against RMSIN on test."""
-    comparisons = []
-    for comparison in statistics.comparisons:
-        if {comparison.a, comparison.b} == {"mafn-full", "rmsin-full"} and comparison.split == "test":
-            found = dataclasses.replace(comparison.metrics["mIoU"], **changes)
-            comparison = dataclasses.replace(comparison, metrics=comparison.metrics | {"mIoU": found})
-        comparisons.append(comparison)
-    return dataclasses.replace(statistics, comparisons=tuple(comparisons))
-
-
-def test_findings_name_the_leader_and_every_rival(statistics):
-    text = " ".join(wording.findings(statistics, NAMES, "test"))
-    assert "MAFN has the highest mIoU of the 3 models measured" in text
-    assert "Its lead over RMSIN is" in text
-    assert "Its lead over LAVT is" in text
-    assert "Intervals and tests include what training again from other seeds would change." in text
-
-
-def test_findings_claim_nothing_without_significance(statistics):
-    changed = with_mafn_against_rmsin(
-        statistics, difference=0.4, interval=(-1.0, 1.8), p_value=0.3, p_adjusted=1.0
-    )
-    sentence = next(s for s in wording.findings(changed, NAMES, "test") if "over RMSIN" in s)
-    assert "not significant, so these data do not tell the two apart" in sentence
-    assert "0.40 points (95% interval −1.00 to 1.80; Holm-adjusted p = 1.0000)" in sentence
-
-
-def test_findings_turn_a_comparison_the_other_way_round(statistics):
-    turned = tuple(
-        dataclasses.replace(
-            c,
-            a=c.b,
-            b=c.a,
-            metrics={
-                m: dataclasses.replace(
-                    f, a=f.b, b=f.a, difference=-f.difference, interval=(-f.interval[1], -f.interval[0])
-                )
-                for m, f in c.metrics.items()
-            },
-        )
-        for c in statistics.comparisons
-    )
-    other = dataclasses.replace(statistics, comparisons=turned)
-    assert wording.findings(other, NAMES, "test") == wording.findings(statistics, NAMES, "test")
-
-
 def test_samples_are_spread_over_the_quantiles():
     index = pd.MultiIndex.from_tuples([(number, "s") for number in range(100)], names=["ref_id", "sentence"])
     iou = pd.Series(np.random.default_rng(0).permutation(100) / 100, index=index)
