@@ -185,6 +185,7 @@ class Report(Section):
 
     html: Path
     published: Path = Path("reports/published.yaml")
+    parity: Path = Path("reports/parity.json")  # errors against the released networks' recorded outputs
     overlays: Annotated[int, Field(ge=0)] = 12
 
 

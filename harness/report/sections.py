@@ -12,6 +12,7 @@ from harness.report import wording
 from harness.report.checkpoints import read_checkpoints
 from harness.report.comparisons import comparison_groups, sanity_rows
 from harness.report.data import read_data
+from harness.report.fidelity import fidelity_context
 from harness.report.figures import forest_plot, training_curves
 from harness.report.inputs import Comparison, Run, Statistics, read_runs, read_statistics
 from harness.report.overlays import TILE, Overlays, draw_overlays
@@ -217,6 +218,7 @@ SECTIONS = {
             "_audit.html.j2",
             lambda inputs: {"audit": audit_context(audit(inputs.published))},
         ),
+        Section("fidelity", "Paper, code, ours", "_fidelity.html.j2", fidelity_context),
         Section("provenance", "Provenance", "_provenance.html.j2", _provenance),
         Section("glossary", "Names and words", "_glossary.html.j2", _nothing),
     )

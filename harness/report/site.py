@@ -17,6 +17,7 @@ PAGES = {  # file -> its title and its sections
     "training.html": ("Training", ("training", "checkpoints")),
     "data.html": ("Data card", ("data",)),
     "published.html": ("Published numbers", ("audit",)),
+    "fidelity.html": ("Fidelity", ("fidelity",)),
     "provenance.html": ("Provenance", ("provenance",)),
     "glossary.html": ("Glossary", ("glossary",)),
 }

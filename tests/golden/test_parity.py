@@ -8,6 +8,7 @@ tensor and its shape; `<name>_seed0.npz`: the sentence and samples of the output
 import argparse
 import json
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,12 @@ def relative_error(ours: torch.Tensor, golden: np.ndarray) -> float:
 @pytest.mark.big
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("dtype", TOLERANCES, ids=["float64", "float32"])
-def test_released_outputs(name: str, dtype: torch.dtype, tmp_path: Path) -> None:
+def test_released_outputs(
+    name: str,
+    dtype: torch.dtype,
+    tmp_path: Path,
+    record_parity: Callable[[str, str, dict[str, float], float], None],
+) -> None:
     model_name, options = NETWORKS[name]
     golden = np.load(HERE / f"{name}_seed0.npz")
     model = create_model(model_name, preset="swin-b", image_size=480, **options).to(dtype).eval()
@@ -106,3 +112,4 @@ def test_released_outputs(name: str, dtype: torch.dtype, tmp_path: Path) -> None
     foreground = (logits[:, 1] > logits[:, 0]).sum(dim=(1, 2))
     if dtype == torch.float64:
         assert foreground.tolist() == golden["foreground"].tolist()
+    record_parity(name, str(dtype).removeprefix("torch."), errors, TOLERANCES[dtype])
