@@ -70,6 +70,14 @@ class RecipeField(_Entry):
     trains: bool = True  # False: what the script had, and nothing here uses
 
     @property
+    def by_value(self) -> str:
+        """Its values, each with the recipes that have it: "8 (released lavt), 2 (released rmsin)"."""
+        found: dict[str, list[str]] = {}
+        for name, value in self.values.items():
+            found.setdefault(value_text(value), []).append(name)
+        return _by_name(found)
+
+    @property
     def name(self) -> str:
         """How the page calls it."""
         return f"{self.recipe} in effect"

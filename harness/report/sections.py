@@ -17,8 +17,9 @@ from harness.report.figures import forest_plot, training_curves
 from harness.report.inputs import Comparison, Run, Statistics, read_runs, read_statistics
 from harness.report.overlays import TILE, Overlays, draw_overlays
 from harness.report.overview import overview_context
+from harness.report.provenance import provenance_context
 from harness.report.reproduction import reproduced_cells, verdicts, verdicts_in_words
-from harness.report.tables import ENCODERS, RUN_COLUMNS, Encoders, Table, environment, paper_table
+from harness.report.tables import ENCODERS, RUN_COLUMNS, Encoders, Table, paper_table
 
 CURVES = (("val_mIoU", "mIoU on val (percent)"), ("loss", "Training loss"))
 
@@ -166,19 +167,6 @@ def _training(inputs: Inputs) -> dict[str, Any]:
     }
 
 
-def _provenance(inputs: Inputs) -> dict[str, Any]:
-    import yaml
-
-    settings = yaml.safe_dump(
-        inputs.params.model_dump(mode="json"),
-        sort_keys=False,
-        allow_unicode=True,
-        width=100,
-        default_flow_style=None,
-    )
-    return {"environment": environment(inputs.runs), "params_yaml": settings}
-
-
 def _nothing(_: Inputs) -> dict[str, Any]:
     return {}
 
@@ -219,7 +207,7 @@ SECTIONS = {
             lambda inputs: {"audit": audit_context(audit(inputs.published))},
         ),
         Section("fidelity", "Paper, code, ours", "_fidelity.html.j2", fidelity_context),
-        Section("provenance", "Provenance", "_provenance.html.j2", _provenance),
+        Section("provenance", "Provenance", "_provenance.html.j2", provenance_context),
         Section("glossary", "Names and words", "_glossary.html.j2", _nothing),
     )
 }

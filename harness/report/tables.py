@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from harness.config import Params
 from harness.published import ABLATION_METRICS, TABLE1_METRICS, Published, PublishedRow
-from harness.report.inputs import Measure, Run, Statistics, Summary
+from harness.report.inputs import Measure, Statistics, Summary
 from harness.report.wording import count
 
 TITLES = {
@@ -252,25 +252,3 @@ RUN_COLUMNS = (
     ("seconds", "Seconds"),
     ("images_per_second", "Images/s"),
 )
-
-
-def environment(runs: tuple[Run, ...]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """What the runs were trained with: each fact with its distinct values, in the order of the runs."""
-    facts: dict[str, dict[str, None]] = {}
-    for run in runs:
-        record = run.provenance or {}
-        entries = {
-            "Commit": record.get("commit"),
-            "Device": record.get("device"),
-            "Cores": record.get("cores"),
-            "Threads": record.get("threads"),
-        }
-        if entries["Commit"] and record.get("dirty"):
-            entries["Commit"] = f"{entries['Commit']} with uncommitted changes"
-        versions = record.get("versions")
-        for package, version in versions.items() if isinstance(versions, dict) else ():
-            entries[str(package)] = version
-        for fact, value in entries.items():
-            if value is not None:
-                facts.setdefault(fact, {})[str(value)] = None
-    return tuple((fact, tuple(values)) for fact, values in facts.items())
