@@ -60,11 +60,17 @@ class ReferringSegmenter(nn.Module):
         Raises:
             ValueError: The image has a size that this network cannot take.
         """
-        size = tuple(image.shape[-2:])
-        self.check_size(size)
+        logits = self.classifier(self.stage_maps(image, input_ids, attention_mask))
+        return F.interpolate(logits, size=image.shape[-2:], mode="bilinear", align_corners=True)
+
+    def stage_maps(self, image: Tensor, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
+        """Return what the decoder is given: four maps (B, C_i, H_i, W_i), from the finest to the coarsest.
+
+        Args and errors: as `forward`.
+        """
+        self.check_size(tuple(image.shape[-2:]))
         words = self.text_encoder(input_ids, attention_mask=attention_mask).last_hidden_state
-        logits = self.classifier(self.backbone(image, words, attention_mask))
-        return F.interpolate(logits, size=size, mode="bilinear", align_corners=True)
+        return tuple(self.backbone(image, words, attention_mask))
 
     def check_size(self, size: tuple[int, ...]) -> None:
         """Raise ValueError for an image's (height, width) that the network cannot take."""

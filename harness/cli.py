@@ -21,6 +21,7 @@ COMMANDS = {  # in the order of the work
     "train": "harness.commands.train",
     "sweep": "harness.commands.sweep",
     "evaluate": "harness.commands.evaluate",
+    "features": "harness.commands.features",
     "statistics": "harness.commands.statistics",
     "compare": "harness.commands.compare",
     "audit": "harness.commands.audit",

@@ -187,6 +187,7 @@ class Report(Section):
     published: Path = Path("reports/published.yaml")
     parity: Path = Path("reports/parity.json")  # errors against the released networks' recorded outputs
     overlays: Annotated[int, Field(ge=0)] = 12
+    features: Annotated[int, Field(ge=0)] = 3  # test samples whose feature maps are kept
 
 
 class Params(Section):
@@ -248,6 +249,11 @@ class Params(Section):
     def statistics_file(self) -> Path:
         """What the `statistics` stage writes."""
         return self.out / "statistics" / "statistics.json"
+
+    @property
+    def features_file(self) -> Path:
+        """What the `features` stage writes."""
+        return self.out / "features" / "features.parquet"
 
     @property
     def pipeline(self) -> str:

@@ -42,7 +42,13 @@ def project_copy(folder):
 def test_every_run_has_its_folder_in_the_repository(path):
     """dvc.yaml says why: a plan cannot be shown if a dependency does not exist."""
     params = load_params(PROJECT / path)
-    for folder in ("source", "data", "statistics", *(f"runs/{name}/weights" for name in params.runs)):
+    for folder in (
+        "source",
+        "data",
+        "features",
+        "statistics",
+        *(f"runs/{name}/weights" for name in params.runs),
+    ):
         assert (PROJECT / params.out / folder / ".gitkeep").is_file(), f"touch {params.out / folder}/.gitkeep"
 
 
@@ -61,7 +67,7 @@ def test_all_profiles_resolve_every_stage(tmp_path, path, profile):
     stages = [
         line.split("'")[1].split(":")[-1] for line in plan.splitlines() if line.startswith("Running stage")
     ]
-    single = ["data", "prepare", "trivial", "statistics", "report"]
+    single = ["data", "prepare", "trivial", "features", "statistics", "report"]
     expected = single + [f"{stage}@{name}" for stage in ("train", "evaluate") for name in params.runs]
     assert sorted(stages) == sorted(expected)
     assert all(f"--params {params.params}" in line for line in plan.splitlines() if line.startswith("> "))
@@ -83,6 +89,14 @@ def test_the_pipeline_runs_from_nothing_to_the_report_and_then_has_nothing_to_do
     again = run("dvc", "repro", cwd=tmp_path)
     assert "Running stage" not in again
     assert "Data and pipelines are up to date." in again
+    # Nor does a setting of the report train or evaluate anything.
+    content["report"]["features"] = 2
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    plan = run("dvc", "repro", "--dry", cwd=tmp_path)
+    assert [line.split("'")[1] for line in plan.splitlines() if line.startswith("Running stage")] == [
+        "features",
+        "report",
+    ]
     # A network's own settings concern its own stages only.
     content["variants"]["mafn-k1"]["options"] = {"kernels": [3]}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
