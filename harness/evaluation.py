@@ -7,6 +7,7 @@
     {val,test}-last.resized.parquet       per-sample tables of the weights after the last step
     predictions.parquet                   the masks of test at the network's input size, run-length encoded
     metrics.json                          the summaries, for `dvc metrics`
+    efficiency.json                       parameters, operations, time and memory of the evaluation: efficiency.py
 
 Several processes share the batches. A batch holds the same rows whatever their number, so the network sees the same
 tensors and the tables are the same bytes. (On a CPU the number of threads of a process has to be the same, too: it
@@ -27,6 +28,7 @@ from torch import Tensor, nn
 from harness.config import Params
 from harness.data.dataset import ExpressionDataset, normalize, open_dataset
 from harness.data.loader import batches_in_order
+from harness.efficiency import Stopwatch, measured_efficiency
 from harness.errors import HarnessError
 from harness.files import atomic_write, write_json
 from harness.metrics import summarize
@@ -94,7 +96,9 @@ def evaluate_run(params: Params, name: str) -> None:
 
         tables: dict[str, Tables] = {}
         for split in EVALUATED_SPLITS:
-            tables[split], predictions = measure(split, params.evaluation.protocols)
+            watch = Stopwatch()
+            with watch.timing(model, ranks.device):
+                tables[split], predictions = measure(split, params.evaluation.protocols)
         tables["test-shuffled"], _ = measure("test-shuffled", ["resized"], others)
         if last_file(params, name).exists():
             last = load_checkpoint(model, last_file(params, name))
@@ -104,7 +108,11 @@ def evaluate_run(params: Params, name: str) -> None:
                     tables[f"{split}-last"] = {"resized": tables[split]["resized"]}
                 else:
                     tables[f"{split}-last"], _ = measure(f"{split}-last", ["resized"])
+        efficiency = measured_efficiency(
+            params, name, model, len(data["test"]), watch, ranks
+        )  # of test, the last
     if ranks.is_main:
+        write_json(params.run_dir(name) / "efficiency.json", efficiency)
         write_results(params, name, tables, data["test"], predictions)
 
 

@@ -129,7 +129,7 @@ class Session:
             started=now,
             hosts=names,
             processes=processes,
-            device=_device(),
+            device=device_name(),
             commit=code["commit"],
             dirty=code["dirty"],
             command=_command(),
@@ -295,7 +295,8 @@ def _hardware() -> dict[str, Any]:
     }
 
 
-def _device() -> str:
+def device_name() -> str:
+    """The GPU's name; without one, the processor's."""
     import torch
 
     return torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()

@@ -1,13 +1,11 @@
 """What a person sees of a training: a live display on a terminal, a plain line now and then elsewhere."""
 
 import os
-import resource
 import sys
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console, Group
@@ -17,6 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from harness.memory import peak_memory
 from harness.progress import SECONDS_A_LINE, clock
 from harness.provenance import Phases
 
@@ -260,7 +259,7 @@ class TrainingDisplay:
         return [
             f"{self.images_per_second or 0:.1f} images/s",
             Text(f"data wait {share:.0%}", "yellow" if share > SLOW_DATA else ""),
-            f"peak memory {decimal(_peak_memory(self.device))}",
+            f"peak memory {decimal(peak_memory(self.device))}",
         ]
 
 
@@ -270,19 +269,6 @@ def _row(*cells: str | Text) -> Text:
         row.pad_right(-len(row) % CELL)
         row.append(cell)
     return row
-
-
-def _peak_memory(device: "torch.device") -> int:
-    """Bytes: of tensors on a GPU, else of this process."""
-    if device.type == "cuda":
-        import torch
-
-        return torch.cuda.max_memory_allocated(device)
-    try:  # ru_maxrss would begin with what the process had that started this one
-        status = Path("/proc/self/status").read_text()
-        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
-    except (OSError, IndexError):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _keep_from_children(live: Live) -> None:

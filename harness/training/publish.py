@@ -10,6 +10,7 @@ from torch import nn
 from harness.config import Params
 from harness.evaluation import Identity
 from harness.files import atomic_write, read_json, write_json
+from harness.memory import peak_memory
 from harness.progress import clock
 from harness.provenance import Phases, Session, provenance
 from harness.training.checkpoint import checkpoint_file, last_file, save_checkpoint
@@ -69,6 +70,9 @@ def publish(params: Params, name: str, model: nn.Module, checkpoints: Checkpoint
             "best_step": results.best_step,
             "seconds": round(seconds, 2),
             "images_per_second": round(samples / training, 2),
+            "peak_memory": peak_memory(
+                next(model.parameters()).device
+            ),  # bytes, of process 0 in the last session
             **provenance(
                 phases=results.phases,
                 sessions=results.sessions,
