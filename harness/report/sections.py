@@ -12,6 +12,8 @@ from harness.report import wording
 from harness.report.checkpoints import read_checkpoints
 from harness.report.comparisons import comparison_groups, sanity_rows
 from harness.report.data import read_data
+from harness.report.efficiency import read_efficiency
+from harness.report.features import draw_features
 from harness.report.fidelity import fidelity_context
 from harness.report.figures import forest_plot, training_curves
 from harness.report.inputs import Comparison, Run, Statistics, read_runs, read_statistics
@@ -167,6 +169,14 @@ def _training(inputs: Inputs) -> dict[str, Any]:
     }
 
 
+def _efficiency(inputs: Inputs) -> dict[str, Any]:
+    from markupsafe import Markup
+
+    found = read_efficiency(inputs.runs, inputs.statistics)
+    drawn = {"against_operations": found.against_operations, "against_rate": found.against_rate}
+    return {"efficiency": found, **{key: Markup(svg) if svg else None for key, svg in drawn.items()}}
+
+
 def _nothing(_: Inputs) -> dict[str, Any]:
     return {}
 
@@ -192,7 +202,14 @@ SECTIONS = {
             "_predictions.html.j2",
             lambda inputs: {"overlays": inputs.overlays, "tile_size": TILE},
         ),
+        Section(
+            "features",
+            "Feature maps",
+            "_features.html.j2",
+            lambda inputs: {"features": draw_features(inputs.params)},
+        ),
         Section("training", "Curves and runs", "_training.html.j2", _training),
+        Section("efficiency", "Cost beside quality", "_efficiency.html.j2", _efficiency),
         Section(
             "checkpoints",
             "Choice of the checkpoint",

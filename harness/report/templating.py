@@ -71,6 +71,7 @@ def templates() -> "jinja2.Environment":
     )
     environment.filters |= {
         "number": wording.number,
+        "significant": wording.significant_digits,
         "signed": wording.signed,
         "interval": wording.interval,
         "p_text": wording.p_text,

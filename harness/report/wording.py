@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,6 +16,12 @@ def number(value: float, decimals: int = 2) -> str:
     """A value with a fixed number of decimals and a true minus sign; no "-0.00"."""
     rounded = round(value, decimals) + 0.0  # the sum turns -0.0 into 0.0
     return f"{rounded:.{decimals}f}".replace("-", MINUS)
+
+
+def significant_digits(value: float, digits: int = 3) -> str:
+    """A value with so many significant digits and no exponent."""
+    magnitude = math.floor(math.log10(abs(value))) if value else 0
+    return number(value, max(0, digits - 1 - magnitude))
 
 
 def signed(value: float, decimals: int = 2) -> str:
