@@ -9,6 +9,7 @@ from toy import toy_params
 from harness.config import Pretrained
 from harness.errors import HarnessError
 from harness.evaluation import evaluate_run
+from harness.memory import peak_memory
 from harness.training import loop
 from harness.training.checkpoint import build_network, checkpoint_file, load_checkpoint, save_checkpoint
 from harness.training.loop import train
@@ -60,6 +61,7 @@ def test_a_run_leaves_history_and_provenance(profile):
     assert (record["model"], record["variant"], record["seed"], record["steps"]) == ("lavt", "full", 0, 9)
     assert record["recipe"]["learning_rate"] == params.training.learning_rate
     network = build_network(params, params.runs["lavt-full-s0"])
+    assert 50e6 < record["peak_memory"] <= peak_memory(torch.device("cpu")), "bytes"
     assert record["parameters"] == sum(parameter.numel() for parameter in network.parameters())
 
 
