@@ -19,6 +19,8 @@ SPLIT = "test"  # the verdict speaks of the split that chose nothing
 ANSWERS = {  # file of a page -> the question that it answers
     "tables.html": "The paper's three tables, measured here beside published, and which values are reproduced.",
     "significance.html": "Which differences stand up to a test, and whether the models pass the sanity checks.",
+    "breakdowns.html": "For which kinds of objects and sentences the models do better or worse.",
+    "gallery.html": "What the models draw on single test images, beside the truth.",
     "predictions.html": "What the models draw on the same test images, beside the truth.",
     "training.html": "How the training went, and what choosing the checkpoint on val is worth.",
     "data.html": "What the networks were trained and tested on, and what is wrong with it.",

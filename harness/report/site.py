@@ -1,5 +1,6 @@
 """The pages of the report, the links between them, and the same as one page."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,8 +85,12 @@ def _render(inputs: Inputs, pages: tuple[Page, ...]) -> dict[str, str]:
             file = next(other.file for other in pages if other.has(key))
             return f"#{key}" if file == here.file else f"{file}#{key}"
 
+        def term(key: str, to: Callable[[str], str] = to) -> str:
+            """Where a word of the glossary is explained, seen from this page."""
+            return f"{to('glossary').partition('#')[0]}#term-{key}"
+
         own: dict[str, Any] = {}
         for section in page.sections:
             own |= section.context(inputs)
-        rendered[page.file] = template.render(shared | own, page=page, to=to)
+        rendered[page.file] = template.render(shared | own, page=page, to=to, term=term)
     return rendered

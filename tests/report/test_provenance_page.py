@@ -215,7 +215,12 @@ def test_facts_name_the_runs_where_they_differ(recorded, render):
     assert "with uncommitted changes" in page
     assert re.search(r"GPUs</th><td>A40</td>", page)
     row = page[page.index("data/train.arrow") :].partition("</tr>")[0]
-    assert f'title="{"e" * 64}">eeeeeeeeeeee…</code> <span class="aside">(mafn-k1-s0)</span>' in row
+    assert (
+        f'title="{"e" * 64}">eeeeeeeeeeee…</code> <span class="aside" title="mafn-k1-s0">(mafn-k1-s0)</span>'
+        in row
+    )
+    assert "lavt-full-s0, rmsin-full-s0" in row  # the title of "(10 runs)"
+    assert ">(10 runs)</span>" in row
     assert "(the runs differ)" in row
 
 
