@@ -7,6 +7,8 @@ from report_inputs import make_inputs, make_params
 
 from harness.config import Params
 from harness.report.build import build_single_page
+from harness.report.sections import SECTIONS, read_inputs
+from harness.report.site import Page, _render
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +35,16 @@ def page(pipeline: Path) -> str:
 def render(tmp_path: Path) -> Callable[[Params], str]:
     """Build the report of some inputs as one page."""
     return lambda params: build_single_page(params, tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def render_section() -> Callable[[Params, str], str]:
+    """Build one section of some inputs, without the figures of the others; it must not link to them."""
+
+    def render(params: Params, key: str) -> str:
+        report = params.report.model_copy(update={"overlays": 0})
+        inputs = read_inputs(params.model_copy(update={"report": report}))
+        page = _render(inputs, (Page("page.html", "Page", (SECTIONS[key],)),))["page.html"]
+        return page[page.index(f'<section id="{key}"') :].partition("</section>")[0]
+
+    return render

@@ -38,10 +38,17 @@ SELECTORS = [(switch.key, selector) for switch in SWITCHES for selector in switc
 
 
 def selected(kind):
-    chosen = [(key, selector) for key, selector in SELECTORS if isinstance(selector, kind)]
+    chosen = {
+        selector.name: (key, selector) for key, selector in SELECTORS if isinstance(selector, kind)
+    }.values()
     return pytest.mark.parametrize(
         "selector", [one for _, one in chosen], ids=[f"{key}, {one.name}" for key, one in chosen]
     )
+
+
+def test_the_same_option_has_one_default():
+    named = [(one.name, one.default) for _, one in SELECTORS if isinstance(one, Option | Setting)]
+    assert len({name for name, _ in named}) == len({(name, value_text(default)) for name, default in named})
 
 
 def switch(key):
@@ -224,14 +231,16 @@ def with_parity(params, path):
     return params.model_copy(update={"report": params.report.model_copy(update={"parity": path})})
 
 
-def test_what_the_golden_tests_record_is_what_the_report_shows(tmp_path, params, render):
+def test_what_the_golden_tests_record_is_what_the_report_shows(tmp_path, params, render_section):
     path = record(tmp_path, RECORD)
     found, problem = read_parity(path)
     assert problem is None
     assert found.networks["mafn"]["float64"].largest == 2.3e-11
     assert found.networks["mafn"]["float64"].worst == "logits"
     assert found.versions["torch"]
-    shown = re.findall(r'data-parity="([^"]*)">([^<]*)<', render(with_parity(params, path)))
+    shown = re.findall(
+        r'data-parity="([^"]*)">([^<]*)<', render_section(with_parity(params, path), "fidelity")
+    )
     assert shown == [("lavt/float64", "2.3e-11"), ("mafn/float64", "2.3e-11")]
 
 
@@ -239,8 +248,8 @@ def test_nothing_is_recorded_of_a_failed_comparison(tmp_path):
     assert not record(tmp_path, RECORD.replace("FAILS", "mafn")).exists()
 
 
-def test_a_missing_or_damaged_record_is_stated(params, tmp_path, render):
-    page = render(with_parity(params, tmp_path / "nowhere.json"))
+def test_a_missing_or_damaged_record_is_stated(params, tmp_path, render_section):
+    page = render_section(with_parity(params, tmp_path / "nowhere.json"), "fidelity")
     assert "Parity with the released networks was not recorded" in page
     assert "data-parity" not in page
     damaged = tmp_path / "parity.json"

@@ -30,11 +30,10 @@ def test_aliases_and_words_have_addresses(page):
     assert all(len(text.split()) > 3 for key, (_, text) in found.items() if key != "ciou")
 
 
-def test_numbers_of_the_glossary_are_the_runs_own(params, render):
-
+def test_numbers_of_the_glossary_are_the_runs_own(params, render_section):
     edit_statistics(params, lambda content: content["settings"].update(confidence=0.9))
     statistics = params.statistics.model_copy(update={"margin": 2.5})
-    found = entries(render(params.model_copy(update={"statistics": statistics})))
+    found = entries(render_section(params.model_copy(update={"statistics": statistics}), "glossary"))
     assert "2.5 points" in found["margin"][1]
     assert "90% here" in found["interval"][1]
     assert "below 0.1." in found["significant"][1]
