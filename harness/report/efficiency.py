@@ -28,7 +28,10 @@ class Conditions:
 
 @dataclass(frozen=True)
 class CostRow:
-    """A variant. Times are means over its runs, memory is the most of them; None where nothing is recorded."""
+    """A variant. Times are means over its runs, memory is the most of them.
+
+    None where nothing is recorded, or where the variant's runs were timed under several conditions.
+    """
 
     variant: str
     runs: int
@@ -40,8 +43,8 @@ class CostRow:
     training_rate: float | None  # images a second
     training_memory: float | None  # GB
     miou: Measure | None  # on test
-    evaluated_on: str  # letters of the conditions
-    trained_on: str
+    evaluated_on: tuple[str, ...]  # letters of the conditions
+    trained_on: tuple[str, ...]
 
     @property
     def model(self) -> str:
@@ -65,11 +68,12 @@ class Efficiency:
 def read_efficiency(runs: Sequence[Run], statistics: Statistics) -> Efficiency:
     """What the runs' efficiency.json and provenance.json say; what is missing is said, not an error."""
     evaluated: dict[str, dict[str, Any]] = {}
+    absent: dict[str, list[str]] = {}
     gaps = []
     for run in runs:
         found = _read(run)
         if isinstance(found, str):
-            gaps.append(f"{run.name}: {found}")
+            absent.setdefault(found, []).append(run.name)
         else:
             evaluated[run.name] = found
             if found.get("flops") is None:
@@ -103,7 +107,7 @@ def read_efficiency(runs: Sequence[Run], statistics: Statistics) -> Efficiency:
         )
         if len(evaluation) == 1
         else None,
-        tuple(gaps),
+        (*(f"{', '.join(names)}: {reason}" for reason, names in absent.items()), *gaps),
     )
 
 
@@ -253,15 +257,19 @@ def _row(
     def figures(entries: Sequence[dict[str, Any]], key: str) -> list[float]:
         return [value for entry in entries if (value := _positive(entry.get(key))) is not None]
 
-    def mean(values: list[float]) -> float | None:
-        return sum(values) / len(values) if values else None
-
-    def gigabytes(values: list[float]) -> float | None:
-        return max(values) / 1e9 if values else None
-
-    def letters(conditions: Sequence[Conditions]) -> str:
+    def letters(conditions: Sequence[Conditions]) -> tuple[str, ...]:
         names = {run.name for run in own}
-        return ", ".join(one.letter for one in conditions if names & set(one.runs)) or "not recorded"
+        return tuple(one.letter for one in conditions if names & set(one.runs))
+
+    evaluated_on, trained_on = letters(evaluation), letters(training)
+
+    def rate(entries: Sequence[dict[str, Any]], key: str, on: tuple[str, ...]) -> float | None:
+        values = figures(entries, key)
+        return fmean(values) if values and len(on) < 2 else None
+
+    def memory(entries: Sequence[dict[str, Any]], on: tuple[str, ...]) -> float | None:
+        values = figures(entries, "peak_memory")
+        return max(values) / 1e9 if values and len(on) < 2 else None
 
     parameters = figures(measured, "parameters") or figures(records, "parameters")
     flops = figures(measured, "flops")
@@ -271,12 +279,12 @@ def _row(
         len(measured),
         int(parameters[0]) if parameters else None,
         flops[0] / 1e9 if flops else None,
-        mean(figures(measured, "images_per_second")),
-        mean(figures(measured, "network_images_per_second")),
-        gigabytes(figures(measured, "peak_memory")),
-        mean(figures(records, "images_per_second")),
-        gigabytes(figures(records, "peak_memory")),
+        rate(measured, "images_per_second", evaluated_on),
+        rate(measured, "network_images_per_second", evaluated_on),
+        memory(measured, evaluated_on),
+        rate(records, "images_per_second", trained_on),
+        memory(records, trained_on),
         summary.metrics.get("mIoU") if summary is not None else None,
-        letters(evaluation),
-        letters(training),
+        evaluated_on,
+        trained_on,
     )

@@ -79,6 +79,16 @@ def test_other_conditions_are_said_and_rates_are_not_drawn(measured, render):
     assert "Training: all on a processor" in page
 
 
+def test_rates_of_several_machines_are_not_averaged(measured, render):
+    leave_efficiency(measured, "lavt-full-s1", device="another")
+    page = render(measured)
+    assert not {"lavt-full/whole", "lavt-full/forward", "lavt-full/evaluation-memory"} & cells(page).keys()
+    row = section(page)[section(page).index(">lavt-full</th>") :].partition("</tr>")[0]
+    assert row.count("under several conditions") == 3
+    assert row.endswith("<td>A, B</td>")
+    assert cells(page)["lavt-full/gflop"] == "0.150"
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -116,6 +126,7 @@ def test_nothing_recorded_is_a_table_of_words(params, render):
     assert "Evaluation: no run has recorded how fast it was." in page
     assert "Training: no run has recorded how fast it was." in page
     assert page.count("not recorded") == 8 * 7
+    assert f"{', '.join(params.runs)}: no efficiency.json" in page
     assert page.count("not evaluated") == 8
     assert "no variant has both" in page
     assert not re.search(r"<t[dh][^>]*>\s*</t[dh]>", page)
