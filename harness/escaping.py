@@ -3,10 +3,13 @@
 HTML is not here: jinja2 escapes it.
 """
 
+import re
+
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": "$-$", "<": r"\textless{}", ">": r"\textgreater{}",
-    "—": "---", "*": r"\textsuperscript{*}",
+    "—": r"\textemdash{}", "*": r"\textsuperscript{*}", "|": r"\textbar{}",
+    "[": "{[}", "]": "{]}",  # bare at the start of a row it would be an argument of the \\ before
 }  # fmt: skip
 
 
@@ -24,4 +27,5 @@ def markdown(text: str) -> str:
 
 def latex(text: str) -> str:
     """Text in LaTeX, outside of mathematics."""
-    return "".join(_LATEX.get(character, character) for character in plain(text))
+    characters = "".join(_LATEX.get(character, character) for character in plain(text))
+    return re.sub("-(?=-)", "-{}", characters)  # two hyphens would be a dash

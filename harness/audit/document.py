@@ -9,6 +9,7 @@ from harness.audit.counts import Reach, in_print
 from harness.audit.summary import NUMBERS, correlation, p_span, reached, shares, span
 from harness.escaping import markdown as escaped
 from harness.escaping import plain
+from harness.markup import markdown_table
 from harness.report.wording import MINUS, count, number, signed
 
 SHORT = {"table1": "I", "table2": "II", "table3": "III"}
@@ -278,7 +279,9 @@ def markdown(title: str, sentences: Sequence[str], blocks: Iterable[Block]) -> s
             lines.append(escaped(block.empty))
             continue
         lines += [escaped(block.note), ""]
-        lines.append("| " + " | ".join(escaped(column.heading) for column in block.columns) + " |")
-        lines.append("|" + "|".join("---:" if column.numeric else "---" for column in block.columns) + "|")
-        lines += ["| " + " | ".join(escaped(text) for text in row) + " |" for row in block.rows]
+        lines += markdown_table(
+            [escaped(column.heading) for column in block.columns],
+            [column.numeric for column in block.columns],
+            [[escaped(text) for text in row] for row in block.rows],
+        )
     return "\n".join(lines) + "\n"

@@ -36,6 +36,44 @@ def build(params_path: Path, single_file: Path | None) -> None:
     click.echo(f"{path}: {count}, {size / 1e6:.2f} MB, {time.monotonic() - started:.1f} s")
 
 
+@command.command()
+@params_option
+@click.argument("name", metavar="NAME")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "markdown", "latex", "json"]),
+    default="markdown",
+    show_default=True,
+    help="CSV and JSON have the numbers unrounded.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write there, not to stdout.",
+)
+def table(params_path: Path, name: str, form: str, out: Path | None) -> None:
+    """Print one table of the report: 1, 2, 3, reproduction, significance, runs ... (any other name lists all)."""
+    from harness.config import load_params
+    from harness.files import atomic_write
+    from harness.report.exports.catalog import EXPORTS, require_name
+    from harness.report.exports.formats import FORMATS
+    from harness.report.sections import read_inputs
+
+    require_name(name)
+    params = load_params(params_path)
+    without_pictures = params.report.model_copy(update={"overlays": 0})
+    inputs = read_inputs(params.model_copy(update={"report": without_pictures}))
+    text = FORMATS[form](EXPORTS[name](inputs))
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    with atomic_write(out) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
+    click.echo(f"{out}: {form}, {len(text.encode()):,} bytes", err=True)
+
+
 @command.command(name="open")
 @params_option
 def open_(params_path: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from harness.comparing.sheet import Grid, Sheet
 from harness.escaping import latex, markdown
 from harness.escaping import plain as printable
+from harness.markup import latex_row, latex_tabular, markdown_table
 
 WIDTH = 80  # columns, on a wider terminal too: nothing here needs more
 
@@ -62,11 +63,14 @@ def as_markdown(sheet: Sheet) -> str:
     lines += [f"- **{letter}**: {markdown(name)}" for letter, name in sheet.subjects]
     for grid in sheet.grids:
         lines += ["", *([f"**{markdown(grid.title)}**", ""] if grid.title else [])]
-        lines.append("| " + " | ".join(map(markdown, grid.columns)) + " |")
-        lines.append("|---" * grid.names + "|---:" * (len(grid.columns) - grid.names) + "|")
-        for row in grid.rows:
-            cells = [markdown(cell.strip()) for cell in row.cells]
-            lines.append("| " + " | ".join(f"**{cell}**" if row.bold else cell for cell in cells) + " |")
+        lines += markdown_table(
+            [markdown(heading) for heading in grid.columns],
+            [place >= grid.names for place in range(len(grid.columns))],
+            [
+                [f"**{cell}**" if row.bold else cell for cell in (markdown(c.strip()) for c in row.cells)]
+                for row in grid.rows
+            ],
+        )
     lines += ["", *(f"- {markdown(heading)}: {markdown(sentence)}" for heading, sentence in sheet.words)]
     return "\n".join(lines) + "\n"
 
@@ -82,24 +86,18 @@ def _grid_in_latex(sheet: Sheet, grid: Grid) -> str:
     caption = "; ".join(f"{letter}: {name}" for letter, name in sheet.subjects)
     title = ". ".join(part for part in (sheet.title, grid.title, caption) if part)
     rows = [
-        " & ".join(
+        latex_row(
             rf"\textbf{{{latex(cell.strip())}}}" if row.bold else latex(cell.strip()) for cell in row.cells
         )
-        + r" \\"
         for row in grid.rows
     ]
+    columns = "l" * grid.names + "r" * (len(grid.columns) - grid.names)
     return "\n".join(
         [
             r"\begin{table}",
             r"  \centering",
             rf"  \caption{{{latex(title)}}}",
-            rf"  \begin{{tabular}}{{{'l' * grid.names}{'r' * (len(grid.columns) - grid.names)}}}",
-            r"    \toprule",
-            "    " + " & ".join(map(latex, grid.columns)) + r" \\",
-            r"    \midrule",
-            *(f"    {row}" for row in rows),
-            r"    \bottomrule",
-            r"  \end{tabular}",
+            *(f"  {line}" for line in latex_tabular(columns, [latex_row(map(latex, grid.columns))], rows)),
             r"\end{table}",
             "",
         ]

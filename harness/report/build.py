@@ -4,12 +4,15 @@ from pathlib import Path
 
 from harness.config import Params
 from harness.files import atomic_write
+from harness.report.exports.catalog import table_files
 from harness.report.sections import read_inputs
 from harness.report.site import single_page, site
 
+TABLES = "tables"  # the folder beside the pages, to which they link
+
 
 def build_site(params: Params) -> Path:
-    """Write the report's pages.
+    """Write the report's pages, and every table in a file of its own.
 
     Args:
         params: the profile. Reads statistics.json, the runs' folders, the prepared data
@@ -23,7 +26,10 @@ def build_site(params: Params) -> Path:
             A missing run, history or prediction is no error: the pages say what is not there.
     """
     folder = Path(params.report.html)
-    pages = site(read_inputs(params))
+    inputs = read_inputs(params)
+    pages = site(inputs)
+    for file, text in table_files(inputs).items():
+        _write(folder / TABLES / file, text)
     for file in sorted(pages, key=lambda name: name == "index.html"):
         _write(folder / file, pages[file])
     return folder / "index.html"
@@ -37,4 +43,4 @@ def build_single_page(params: Params, path: Path) -> Path:
 
 def _write(path: Path, text: str) -> None:
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", newline="")

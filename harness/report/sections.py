@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from harness.audit import audit
+from harness.audit.audit import Audit
 from harness.audit.page import audit_context
 from harness.config import Params
 from harness.published import Published, read_published
@@ -41,6 +43,11 @@ class Inputs:
     def title(self) -> str:
         """The report's title: which models it compares."""
         return f"{wording.listing(list(self.params.tables.table1.rows))} under one protocol"
+
+    @cached_property
+    def audit(self) -> Audit:
+        """What the published numbers say of themselves."""
+        return audit(self.published)
 
 
 def read_inputs(params: Params) -> Inputs:
@@ -221,7 +228,7 @@ SECTIONS = {
             "audit",
             "Published tables, audited",
             "_audit.html.j2",
-            lambda inputs: {"audit": audit_context(audit(inputs.published))},
+            lambda inputs: {"audit": audit_context(inputs.audit)},
         ),
         Section("fidelity", "Paper, code, ours", "_fidelity.html.j2", fidelity_context),
         Section("provenance", "Provenance", "_provenance.html.j2", provenance_context),

@@ -1,0 +1,54 @@
+"""Every table that leaves the report, by its name."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+
+from harness.errors import HarnessError, suggestion
+from harness.report.exports import findings
+from harness.report.exports.formats import FORMATS, SUFFIXES
+from harness.report.exports.papers import paper_export, reruns_export
+from harness.report.exports.table import Export
+from harness.report.sections import Inputs
+
+AUDIT = ("unreached", "uncertain", "shares", "means", "claims", "repeats", "share-details", "spreads")
+
+EXPORTS: Mapping[str, Callable[[Inputs], Export]] = MappingProxyType(
+    {
+        "1": partial(paper_export, key="table1"),
+        "reruns": reruns_export,
+        "2": partial(paper_export, key="table2"),
+        "3": partial(paper_export, key="table3"),
+        "reproduction": findings.reproduction_export,
+        "significance": findings.significance_export,
+        "sanity": findings.sanity_export,
+        "runs": findings.runs_export,
+        "checkpoints": findings.checkpoints_export,
+        "splits": findings.splits_export,
+        "defects": findings.defects_export,
+        **{f"audit-{key}": partial(findings.audit_export, key=key) for key in AUDIT},
+        "environment": findings.environment_export,
+    }
+)
+
+
+def require_name(name: str) -> None:
+    """Refuse a name that no table has.
+
+    Raises:
+        HarnessError: names the closest one and all there are.
+    """
+    if name not in EXPORTS:
+        raise HarnessError(
+            f"there is no table {name!r}.{suggestion(name, list(EXPORTS))} Tables: {', '.join(EXPORTS)}"
+        )
+
+
+def table_files(inputs: Inputs) -> dict[str, str]:
+    """Every table in every format, by the file's name; the same inputs give the same text."""
+    files = {}
+    for name, build in EXPORTS.items():
+        export = build(inputs)
+        for form, write in FORMATS.items():
+            files[f"{name}.{SUFFIXES[form]}"] = write(export)
+    return files
