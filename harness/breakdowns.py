@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -104,6 +105,22 @@ class Bin:
     n: int  # expressions, however many seeds there are
     n_clusters: int
     metrics: dict[str, BinMetric]  # by the names of METRICS; empty where n = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record in statistics.json."""
+        return {
+            "label": self.label,
+            "n": self.n,
+            "n_clusters": self.n_clusters,
+            "metrics": {
+                name: {
+                    "value": found.value,
+                    "interval": None if found.interval is None else list(found.interval),
+                    "per_seed": list(found.per_seed),
+                }
+                for name, found in self.metrics.items()
+            },
+        }
 
 
 def words(sentence: str) -> list[str]:

@@ -49,6 +49,9 @@ class Difference:
     p_value: float | None
     p_adjusted: float | None
     test: str
+    effect: float | None = None  # Cohen's d_z
+    detectable: float | None = None  # points: the smallest true difference found with a power of 80%
+    wins: tuple[int, int, int] | None = None  # expressions on which a is better, equal, worse
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,46 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Bin:
+    """A model's metrics on the expressions of one bin; none where it holds no expression."""
+
+    label: str
+    n: int
+    metrics: dict[str, Measure]
+
+
+@dataclass(frozen=True)
+class BrokenDown:
+    """A model's metrics by one property of the expressions, whose bins leave none out."""
+
+    variant: str
+    split: str
+    seeds: tuple[int, ...]
+    by: str  # a key of harness.breakdowns.BREAKDOWNS
+    bins: tuple[Bin, ...]
+
+
+@dataclass(frozen=True)
+class Rank:
+    """A model's place by one metric, over resamples of the images."""
+
+    variant: str
+    value: float
+    rank: float
+    interval: tuple[float, float]
+    first: float  # share of the resamples in which it is first
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """All pairs of several models as one family of tests, and their ranks by metric."""
+
+    split: str
+    comparisons: tuple[Comparison, ...]
+    ranks: dict[str, tuple[Rank, ...]]
+
+
+@dataclass(frozen=True)
 class Statistics:
     """statistics.json, the rows of the `resized` protocol."""
 
@@ -82,6 +125,8 @@ class Statistics:
     comparisons: tuple[Comparison, ...]
     trivial: tuple[Comparison, ...]
     shuffled: tuple[Comparison, ...]
+    breakdowns: tuple[BrokenDown, ...] = ()
+    rankings: tuple[Ranking, ...] = ()
 
     @property
     def alpha(self) -> float:
@@ -146,10 +191,52 @@ def _comparison(entry: dict[str, Any]) -> Comparison:
                 p_value=_optional(m.get("p_value")),
                 p_adjusted=_optional(m.get("p_adjusted")),
                 test=m.get("test") or "not named",
+                effect=_optional(m.get("effect")),
+                detectable=_optional(m.get("detectable")),
+                wins=None if m.get("wins") is None else (m["wins"][0], m["wins"][1], m["wins"][2]),
             )
             for metric, m in entry["metrics"].items()
         },
     )
+
+
+def _measures(metrics: dict[str, Any]) -> dict[str, Measure]:
+    return {
+        metric: Measure(
+            float(m["value"]),
+            _interval(m.get("interval")),
+            tuple(m.get("per_seed", ())),
+            _interval(m.get("interval_90")),
+        )
+        for metric, m in metrics.items()
+    }
+
+
+def _broken_down(entry: dict[str, Any]) -> BrokenDown:
+    return BrokenDown(
+        variant=f"{entry['model']}-{entry['variant']}",
+        split=entry["split"],
+        seeds=tuple(entry["seeds"]),
+        by=entry["by"],
+        bins=tuple(Bin(str(one["label"]), one["n"], _measures(one["metrics"])) for one in entry["bins"]),
+    )
+
+
+def _ranking(entry: dict[str, Any]) -> Ranking:
+    ranks = {
+        metric: tuple(
+            Rank(
+                one["model"],
+                float(one["value"]),
+                float(one["rank"]),
+                (float(one["interval"][0]), float(one["interval"][1])),
+                float(one["first"]),
+            )
+            for one in found
+        )
+        for metric, found in entry["ranks"].items()
+    }
+    return Ranking(entry["split"], tuple(map(_comparison, entry["comparisons"])), ranks)
 
 
 def _summary(entry: dict[str, Any]) -> Summary:
@@ -159,15 +246,7 @@ def _summary(entry: dict[str, Any]) -> Summary:
         split=entry["split"],
         condition=entry.get("condition", "sentence"),
         n=entry["n"],
-        metrics={
-            metric: Measure(
-                float(m["value"]),
-                _interval(m.get("interval")),
-                tuple(m.get("per_seed", ())),
-                _interval(m.get("interval_90")),
-            )
-            for metric, m in entry["metrics"].items()
-        },
+        metrics=_measures(entry["metrics"]),
     )
 
 
@@ -201,6 +280,8 @@ def read_statistics(path: Path) -> Statistics:
             comparisons=tuple(map(_comparison, resized("comparisons"))),
             trivial=tuple(map(_comparison, resized("trivial"))),
             shuffled=tuple(map(_comparison, resized("shuffled"))),
+            breakdowns=tuple(map(_broken_down, resized("breakdowns"))),
+            rankings=tuple(map(_ranking, resized("rankings"))),
         )
     except KeyError as error:
         raise HarnessError(f"{path} lacks the key {error}; run `harness statistics` again") from None

@@ -11,6 +11,7 @@ from harness.audit.page import audit_context
 from harness.config import Params
 from harness.published import Published, read_published
 from harness.report import wording
+from harness.report.breakdowns import breakdowns_context
 from harness.report.checkpoints import read_checkpoints
 from harness.report.comparisons import comparison_groups, sanity_rows
 from harness.report.data import read_data
@@ -21,6 +22,7 @@ from harness.report.figures import forest_plot, training_curves
 from harness.report.inputs import Comparison, Run, Statistics, read_runs, read_statistics
 from harness.report.overlays import TILE, Overlays, draw_overlays
 from harness.report.overview import overview_context
+from harness.report.pairs import all_pairs
 from harness.report.provenance import provenance_context
 from harness.report.reproduction import reproduced_cells, verdicts, verdicts_in_words
 from harness.report.tables import ENCODERS, RUN_COLUMNS, Encoders, Table, paper_table
@@ -160,6 +162,7 @@ def _significance(inputs: Inputs) -> dict[str, Any]:
     forest = forest_plot(groups, statistics.alpha)
     return {
         "groups": groups,
+        "all_pairs": all_pairs(inputs),
         "forest": Markup(forest) if forest else None,
         "pairing_sentence": _pairing_sentence(statistics.comparisons) if statistics.comparisons else "",
         "method_lines": _method_lines(statistics),
@@ -203,6 +206,7 @@ SECTIONS = {
             "_sanity.html.j2",
             lambda inputs: {"sanity": sanity_rows(inputs.params, inputs.statistics)},
         ),
+        Section("breakdowns", "Breakdowns", "_breakdowns.html.j2", breakdowns_context),
         Section(
             "predictions",
             "Predictions",

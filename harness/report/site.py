@@ -14,6 +14,7 @@ PAGES = {  # file -> its title and its sections
     "index.html": ("Overview", ("summary",)),
     "tables.html": ("Tables I to III", ("table1", "table2", "table3", "reproduction")),
     "significance.html": ("Significance", ("significance", "sanity")),
+    "breakdowns.html": ("Breakdowns", ("breakdowns",)),
     "predictions.html": ("Predictions", ("predictions", "features")),
     "training.html": ("Training", ("training", "efficiency", "checkpoints")),
     "data.html": ("Data card", ("data",)),

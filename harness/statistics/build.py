@@ -7,17 +7,20 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from harness.breakdowns import BREAKDOWNS, breakdown
 from harness.config import Params, Statistics
 from harness.errors import HarnessError
 from harness.statistics.comparison import compare
 from harness.statistics.evaluated import SPLITS, TRIVIAL, read_runs, runs_of
+from harness.statistics.ranking import compare_all
 from harness.statistics.summary import summarize_runs
 
 SCHEMA_VERSION = 2
 REFERENCE_ROW = "[1,3,5]"  # of Table III: the paper's choice of kernels, against which it sets the others
 PROTOCOL = "resized"  # of the comparisons; the released one
 
-Part = Literal["summaries", "comparisons", "trivial", "shuffled"]
+Part = Literal["summaries", "comparisons", "trivial", "shuffled", "breakdowns", "rankings"]
+PARTS: tuple[Part, ...] = ("summaries", "comparisons", "trivial", "shuffled", "breakdowns", "rankings")
 
 
 @dataclass(frozen=True)
@@ -32,11 +35,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Entry:
-    """One record of statistics.json: the summary of a source, or its comparison with another."""
+    """One record of statistics.json: of a source its summary or breakdown, or its comparison with others."""
 
     part: Part
     a: Source
     b: Source | None = None
+    by: str | None = None  # of a breakdown
+    others: tuple[Source, ...] = ()  # of a ranking
 
 
 def plan(params: Params) -> list[Entry]:
@@ -86,6 +91,10 @@ def plan(params: Params) -> list[Entry]:
     entries += [
         Entry("shuffled", source(a, "test"), Source(a, "test", PROTOCOL, shuffled=True)) for a in main
     ]
+    entries += [Entry("breakdowns", source(a, "test"), by=by) for a in main for by in BREAKDOWNS]
+    if len(main) > 1:  # a later row minus an earlier one, as in `comparisons`
+        last, *others = (source(variant, "test") for variant in reversed(main))
+        entries.append(Entry("rankings", last, others=tuple(others)))
     return entries
 
 
@@ -97,15 +106,12 @@ def build(params: Params, *, advance: Callable[[], None] = lambda: None) -> dict
         advance: called after each entry of `plan`, for a progress display.
 
     Returns:
-        Plain dicts, lists, numbers and strings: schema_version, profile, dataset, settings, and the lists summaries,
-        comparisons, trivial and shuffled.
+        Plain dicts, lists, numbers and strings: schema_version, profile, dataset, settings, and the lists of PARTS.
 
     Raises:
         HarnessError: a table is missing, damaged or does not fit the others.
     """
-    parts: dict[str, list[dict[str, Any]]] = {
-        name: [] for name in ("summaries", "comparisons", "trivial", "shuffled")
-    }
+    parts: dict[str, list[dict[str, Any]]] = {name: [] for name in PARTS}
     for part, record in _records(params):
         parts[part].append(record)
         advance()
@@ -131,8 +137,16 @@ def _records(params: Params) -> Iterator[tuple[Part, dict[str, Any]]]:
     for entry in plan(params):
         a = table(entry.a)
         b = table(entry.b) if entry.b else None
+        others = {other.variant: table(other) for other in entry.others}
         try:
-            record = _summary(entry, a, settings) if b is None else _comparison(entry, a, b, settings)
+            if b is not None:
+                record = _comparison(entry, a, b, settings)
+            elif others:
+                record = _ranking(entry, {entry.a.variant: a, **others}, settings)
+            elif entry.by is not None:
+                record = _breakdown(entry, entry.by, a, settings)
+            else:
+                record = _summary(entry, a, settings)
         except HarnessError as error:
             raise HarnessError(f"{_in_words(entry)}: {error}") from error
         yield entry.part, record
@@ -159,6 +173,39 @@ def _comparison(entry: Entry, a: pd.DataFrame, b: pd.DataFrame, settings: Statis
     ).to_dict()
 
 
+def _breakdown(entry: Entry, by: str, samples: pd.DataFrame, settings: Statistics) -> dict[str, Any]:
+    bins = breakdown(
+        samples,
+        by,
+        n_resamples=settings.resamples,
+        seed=settings.seed,
+        confidence=settings.confidence,
+    )
+    model, _, variant = entry.a.variant.partition("-")
+    return {
+        "model": model,
+        "variant": variant,
+        "seeds": sorted(int(seed) for seed in samples["seed"].unique()),
+        "split": entry.a.split,
+        "protocol": entry.a.protocol,
+        "by": by,
+        "bins": [one.to_dict() for one in bins],
+    }
+
+
+def _ranking(entry: Entry, tables: dict[str, pd.DataFrame], settings: Statistics) -> dict[str, Any]:
+    found = compare_all(
+        tables,
+        n_resamples=settings.resamples,
+        n_permutations=settings.permutations,
+        seed=settings.seed,
+        confidence=settings.confidence,
+    )
+    return {"split": entry.a.split, "protocol": entry.a.protocol, **found.to_dict()}
+
+
 def _in_words(entry: Entry) -> str:
     against = f" against {entry.b.variant}{', shuffled' if entry.b.shuffled else ''}" if entry.b else ""
+    against += f" and {', '.join(other.variant for other in entry.others)}" if entry.others else ""
+    against += f" by {entry.by}" if entry.by else ""
     return f"{entry.part}, {entry.a.variant}{against} on {entry.a.split} ({entry.a.protocol})"

@@ -36,6 +36,7 @@ DEFECTS = {
     "empty_mask": {"found": 3, "treatment": "kept; its IoU is 0, as the released metric has it"},
     "mask_size": {"found": 1234, "treatment": "left out"},
 }
+CATEGORIES = ("<b>harbor</b> & gate", "building")  # a share of 1 to 7
 ATTACK = '<script>alert(1)</script> the "small" ship & the harbor\'s gate'
 
 
@@ -80,7 +81,7 @@ def _expressions(params: Params, split: str, count: int, rng: np.random.Generato
         sentence = ATTACK if number % 4 == 0 else f"The gray building number {number}"
         rows.append(
             dict.fromkeys(("image_id", "ref_id", "ann_id", "sent_id", "cluster_id"), identity)
-            | {"split": split, "category_id": 0, "category": "building", "sentence": sentence}
+            | {"split": split, "category_id": 0, "category": CATEGORIES[number % 8 > 0], "sentence": sentence}
             | {"file_name": f"{identity:05d}.jpg", "image": image, "height": SIDE, "width": SIDE}
             | {"mask_counts": _encode(mask)}
         )
@@ -113,8 +114,8 @@ def _table(
         iou=[i / u if u else 0.0 for i, u in both],
         mask_area=[int(t.sum()) for t in masks],
         area_share=[float(t.mean()) for t in masks],
-        center_x=0.5,
-        center_y=0.5,
+        center_x=[float(np.nonzero(t)[1].mean() + 0.5) / SIDE for t in masks],
+        center_y=[float(np.nonzero(t)[0].mean() + 0.5) / SIDE for t in masks],
     )
 
 

@@ -127,6 +127,27 @@ def test_comparisons_are_those_of_the_statistics(inputs, content):
     assert (float(row["p"]), float(row["p_holm"])) == (expected["p_value"], expected["p_adjusted"])
 
 
+def test_breakdowns_and_pairs_are_those_of_the_statistics(inputs, content):
+    rows = records(EXPORTS["breakdowns"](inputs))
+    assert len(rows) == sum(len(b["bins"]) for b in content["breakdowns"])
+    broken = next(b for b in content["breakdowns"] if (b["model"], b["by"]) == ("mafn", "size"))
+    for one in broken["bins"]:
+        (row,) = [r for r in rows if (r["by"], r["bin"], r["model"]) == ("size", one["label"], "MAFN")]
+        assert int(row["n"]) == one["n"]
+        if one["n"]:
+            assert float(row["P@0.7"]) == one["metrics"]["P@0.7"]["value"]
+            if one["metrics"]["mIoU"]["interval"]:
+                assert [float(row["mIoU_low"]), float(row["mIoU_high"])] == one["metrics"]["mIoU"]["interval"]
+        else:
+            assert "mIoU: no expression" in row["gap"]
+    pairs = records(EXPORTS["pairs"](inputs))
+    expected = content["rankings"][0]["comparisons"][0]["metrics"]["mIoU"]
+    row = next(r for r in pairs if (r["first"], r["second"], r["metric"]) == ("MAFN", "RMSIN", "mIoU"))
+    assert (float(row["p_holm"]), float(row["effect_dz"])) == (expected["p_adjusted"], expected["effect"])
+    assert [int(row[name]) for name in ("better", "equal", "worse")] == expected["wins"]
+    assert len(records(EXPORTS["ranks"](inputs))) == 2 * 3
+
+
 # what is said about them ----------------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sample_tables import copied_profile, evaluated_profile, sample_table, without
 
+from harness.breakdowns import BREAKDOWNS, breakdown
 from harness.errors import HarnessError
 from harness.metrics import METRICS, summarize
 from harness.samples import read_samples, write_samples
@@ -36,6 +37,7 @@ def test_is_json_with_the_shared_keys(content, params):
     assert json.loads(json.dumps(content, allow_nan=False)) == content
     assert list(content) == [
         "schema_version", "profile", "dataset", "settings", "summaries", "comparisons", "trivial", "shuffled",
+        "breakdowns", "rankings",
     ]  # fmt: skip
     assert (content["schema_version"], content["profile"], content["dataset"]) == (
         2,
@@ -124,10 +126,56 @@ def test_steps_of_table_two_use_all_seeds_of_both(content):
     assert last["scope"] == "these trained models"
 
 
+def test_table_ones_models_by_every_breakdown(content, params):
+    keys = [(b["model"], b["by"], b["split"], b["protocol"]) for b in content["breakdowns"]]
+    assert keys == [
+        (model, by, "test", "resized") for model in ("lavt", "rmsin", "mafn") for by in BREAKDOWNS
+    ]
+    samples = pd.concat(
+        [read_samples(params.run_dir(f"mafn-full-s{seed}") / "test.resized.parquet") for seed in (0, 1)],
+        ignore_index=True,
+    )
+    sizes = next(b for b in content["breakdowns"] if (b["model"], b["by"]) == ("mafn", "size"))
+    assert sizes["seeds"] == [0, 1]
+    assert sizes["bins"] == [one.to_dict() for one in breakdown(samples, "size", n_resamples=200)]
+    whole = next(
+        s for s in content["summaries"] if (s["model"], s["variant"], s["split"]) == ("mafn", "full", "test")
+    )
+    for broken in content["breakdowns"]:
+        assert sum(one["n"] for one in broken["bins"]) == 40
+    mean = sum(one["n"] * one["metrics"]["mIoU"]["value"] for one in sizes["bins"] if one["n"]) / 40
+    assert mean == pytest.approx(whole["metrics"]["mIoU"]["value"])
+
+
+def test_all_pairs_of_table_one_are_one_family_with_ranks(content):
+    (ranking,) = content["rankings"]
+    assert (ranking["split"], ranking["protocol"]) == ("test", "resized")
+    assert ranking["models"] == ["mafn-full", "rmsin-full", "lavt-full"]
+    assert [c["names"] for c in ranking["comparisons"]] == [
+        ["mafn-full", "rmsin-full"],
+        ["mafn-full", "lavt-full"],
+        ["rmsin-full", "lavt-full"],
+    ]
+    same = {(c["a"]["model"], c["b"]["model"]): c for c in content["comparisons"] if c["split"] == "test"}
+    for pair in ranking["comparisons"]:
+        assert pair["family"] == "7 metrics of 3 pairs"
+        alone = same[pair["a"]["model"], pair["b"]["model"]]
+        for metric, found in pair["metrics"].items():
+            assert found["difference"] == alone["metrics"][metric]["difference"]
+            assert found["p_adjusted"] >= alone["metrics"][metric]["p_adjusted"] - 1e-12
+    assert [rank["rank"] for rank in ranking["ranks"]["mIoU"]] == [1.0, 2.0, 3.0]
+
+
+def test_a_single_model_has_no_ranking(params):
+    rows = params.tables.table1.model_copy(update={"rows": {"MAFN": "mafn-full"}})
+    planned = plan(params.model_copy(update={"tables": params.tables.model_copy(update={"table1": rows})}))
+    assert not [entry for entry in planned if entry.part == "rankings"]
+
+
 def test_advances_once_an_entry_and_is_reproducible(params, content):
     steps = []
     assert build(params, advance=lambda: steps.append(1)) == content
-    assert len(steps) == len(plan(params)) == 52 + 12 + 9 + 3
+    assert len(steps) == len(plan(params)) == 52 + 12 + 9 + 3 + 3 * 5 + 1
 
 
 def test_variants_without_a_run_are_left_out(params):

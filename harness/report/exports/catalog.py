@@ -5,7 +5,7 @@ from functools import partial
 from types import MappingProxyType
 
 from harness.errors import HarnessError, suggestion
-from harness.report.exports import findings
+from harness.report.exports import comparisons, findings, records
 from harness.report.exports.formats import FORMATS, SUFFIXES
 from harness.report.exports.papers import paper_export, reruns_export
 from harness.report.exports.table import Export
@@ -20,14 +20,17 @@ EXPORTS: Mapping[str, Callable[[Inputs], Export]] = MappingProxyType(
         "2": partial(paper_export, key="table2"),
         "3": partial(paper_export, key="table3"),
         "reproduction": findings.reproduction_export,
-        "significance": findings.significance_export,
+        "significance": comparisons.significance_export,
+        "pairs": comparisons.pairs_export,
+        "ranks": comparisons.ranks_export,
+        "breakdowns": findings.breakdowns_export,
         "sanity": findings.sanity_export,
-        "runs": findings.runs_export,
+        "runs": records.runs_export,
         "checkpoints": findings.checkpoints_export,
-        "splits": findings.splits_export,
-        "defects": findings.defects_export,
-        **{f"audit-{key}": partial(findings.audit_export, key=key) for key in AUDIT},
-        "environment": findings.environment_export,
+        "splits": records.splits_export,
+        "defects": records.defects_export,
+        **{f"audit-{key}": partial(records.audit_export, key=key) for key in AUDIT},
+        "environment": records.environment_export,
     }
 )
 

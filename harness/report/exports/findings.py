@@ -1,27 +1,14 @@
-"""The tables about the measured numbers: reproduction, comparisons, sanity checks, checkpoints, runs, data, audit."""
+"""The tables about the measured numbers: reproduction, breakdowns, sanity checks, checkpoints."""
 
-from collections.abc import Iterable
-
-from harness.audit.document import document
+from harness.metrics import METRICS
+from harness.report.breakdowns import FEW, read_breakdowns
+from harness.report.breakdowns import METRICS as SHOWN
 from harness.report.checkpoints import read_checkpoints
-from harness.report.comparisons import comparison_groups, sanity_rows
-from harness.report.data import read_data
-from harness.report.exports.papers import PUBLISHED_ON, about
-from harness.report.exports.table import Cell, Column, Export, Group, missing, text
-from harness.report.inputs import PROTOCOL
+from harness.report.comparisons import sanity_rows
+from harness.report.exports.papers import PUBLISHED_ON, about, one_group
+from harness.report.exports.table import Cell, Column, Export, missing, optional, text
 from harness.report.reproduction import reproduced_cells, verdicts
 from harness.report.sections import Inputs
-from harness.report.tables import RUN_COLUMNS, environment
-
-
-def one_group(inputs: Inputs, rows: Iterable[tuple[Cell, ...]], title: str = "") -> Group:
-    """Rows that were measured here."""
-    return Group(title, "measured", inputs.statistics.dataset, tuple(rows), PROTOCOL)
-
-
-def optional(value: float | int | None, reason: str) -> Cell:
-    """A number, or why there is none."""
-    return missing(reason) if value is None else Cell(value)
 
 
 def reproduction_export(inputs: Inputs) -> Export:
@@ -67,57 +54,42 @@ def reproduction_export(inputs: Inputs) -> Export:
     )
 
 
-def significance_export(inputs: Inputs) -> Export:
-    """Every comparison, metric by metric, in the groups of the page."""
-    statistics = inputs.statistics
-    groups = [
-        one_group(
-            inputs,
-            (
-                (
-                    text(pair.a),
-                    text(pair.b),
-                    text(metric),
-                    Cell(pair.comparison.n),
-                    Cell(found.a),
-                    Cell(found.b),
-                    Cell(found.difference, found.interval),
-                    optional(found.p_value, "not computed"),
-                    optional(found.p_adjusted, "not computed"),
-                    text(pair.verdict(metric, statistics.alpha)),
-                    *(text(" ".join(map(str, seeds)) or "not named") for seeds in pair.comparison.seeds),
-                    text(found.test),
-                    text(pair.comparison.scope or "not named"),
+def breakdowns_export(inputs: Inputs) -> Export:
+    """Table I's models bin by bin."""
+    found = read_breakdowns(inputs)
+    measured = METRICS  # in CSV and JSON; print has what the page has
+    groups = []
+    for view in found.views:
+        rows = []
+        for row in view.rows:
+            for model, metrics in zip(view.models, row.models, strict=True):
+                cells = (
+                    Cell(one.value, one.interval, one.per_seed) if one else missing("no expression")
+                    for one in map(metrics.get, measured)
                 )
-                for pair in group.pairs
-                for metric, found in pair.comparison.metrics.items()
-            ),
-            group.title,
-        )
-        for group in comparison_groups(inputs.params, statistics)
-    ]
+                remark = text("few") if row.few else Cell()
+                rows.append((text(view.key), text(row.label), Cell(row.n), text(model), *cells, remark))
+        groups.append(one_group(inputs, rows, view.title))
     return Export(
-        name="significance",
-        title="Differences and tests",
-        caption="Difference: first minus second, in points. p, Holm: corrected over the metrics of a comparison.",
+        name="breakdowns",
+        title=f"Breakdowns of Table I's models on {found.split}",
+        caption=(
+            f"Percent. The {inputs.statistics.percent} intervals are those of single bins, not corrected; do not read "
+            f"them as tests. few: fewer than {FEW} expressions."
+        ),
         columns=(
-            Column("first", "First"),
-            Column("second", "Second"),
-            Column("metric", "Metric"),
-            Column("n", "n", "count", printed=False),
-            Column("first_value", "First", "percent"),
-            Column("second_value", "Second", "percent"),
-            Column("difference", "Difference", "points", interval="beside"),
-            Column("p", "p", "p"),
-            Column("p_holm", "p, Holm", "p"),
-            Column("verdict", "Verdict"),
-            Column("first_seeds", "Seeds of the first", printed=False),
-            Column("second_seeds", "Seeds of the second", printed=False),
-            Column("test", "Test", printed=False),
-            Column("scope", "Scope", printed=False),
+            Column("by", "By", printed=False),
+            Column("bin", "Bin"),
+            Column("n", "n", "count"),
+            Column("model", "Model"),
+            *(
+                Column(metric, metric, "percent", interval="beside", printed=metric in SHOWN)
+                for metric in measured
+            ),
+            Column("remark", "Remark"),
         ),
         groups=tuple(groups) or (one_group(inputs, ()),),
-        notes=(f"Significant: p, Holm below {statistics.alpha:g}.",),
+        notes=tuple(f"Without breakdowns: {name}." for name in found.missing),
         **about(inputs),
     )
 
@@ -202,120 +174,4 @@ def checkpoints_export(inputs: Inputs) -> Export:
         groups=(one_group(inputs, rows),),
         notes=(found.missing,) if found.missing else (),
         **about(inputs),
-    )
-
-
-def runs_export(inputs: Inputs) -> Export:
-    """The trained networks."""
-
-    def recorded(value: object) -> Cell:
-        known = isinstance(value, int | float) and not isinstance(value, bool)
-        return Cell(value) if known else missing("not recorded")  # type: ignore[arg-type]
-
-    rows = (
-        (
-            text(run.name),
-            text(run.variant),
-            Cell(run.seed),
-            *(recorded((run.provenance or {}).get(key)) for key, _ in RUN_COLUMNS),
-            text("; ".join(run.gaps) or "complete"),
-        )
-        for run in inputs.runs
-    )
-    return Export(
-        name="runs",
-        title="Runs",
-        caption="Each trained network. Seconds are the training's own.",
-        columns=(
-            Column("run", "Run"),
-            Column("variant", "Variant"),
-            Column("seed", "Seed", "count"),
-            *(
-                Column(key, label, "count" if key in ("parameters", "steps") else "real", decimals=1)
-                for key, label in RUN_COLUMNS
-            ),
-            Column("remarks", "Remarks"),
-        ),
-        groups=(one_group(inputs, rows),),
-        **about(inputs),
-    )
-
-
-def environment_export(inputs: Inputs) -> Export:
-    """What the runs recorded about where they ran."""
-    rows = ((text(fact), text("; ".join(values))) for fact, values in environment(inputs.runs))
-    return Export(
-        name="environment",
-        title="Environment of the runs",
-        caption="What the runs recorded. Where they differ, every value is listed.",
-        columns=(Column("fact", "Fact"), Column("value", "Value")),
-        groups=(one_group(inputs, rows),),
-        **about(inputs),
-    )
-
-
-def splits_export(inputs: Inputs) -> Export:
-    """The prepared splits."""
-    data = read_data(inputs.params)
-    rows = (
-        (
-            text(split.name),
-            Cell(split.expressions),
-            Cell(split.clusters),
-            Cell(None if split.name == "train" else split.known_from_train),
-        )
-        for split in (data.splits if data else ())
-    )
-    return Export(
-        name="splits",
-        title="Splits of the data set",
-        caption=(
-            "A cluster holds pictures that are identical or nearly so. Known from train: expressions on a picture "
-            "that the train split holds as well."
-        ),
-        columns=(
-            Column("split", "Split"),
-            Column("expressions", "Expressions", "count"),
-            Column("clusters", "Clusters", "count"),
-            Column("known_from_train", "Known from train", "count"),
-        ),
-        groups=(one_group(inputs, rows),),
-        notes=() if data else ("The prepared files are missing; `harness prepare` writes them.",),
-        **about(inputs),
-    )
-
-
-def defects_export(inputs: Inputs) -> Export:
-    """What is wrong with the data set, and what was done."""
-    data = read_data(inputs.params)
-    rows = (
-        (text(one.kind.replace("_", " ")), text(one.meaning), Cell(one.found), text(one.treatment))
-        for one in (data.defects if data else ())
-    )
-    return Export(
-        name="defects",
-        title="Defects of the data set",
-        caption="In the whole data set, with what was done about each.",
-        columns=(
-            Column("kind", "Kind"),
-            Column("meaning", "Meaning"),
-            Column("found", "Found", "count"),
-            Column("treatment", "Treatment"),
-        ),
-        groups=(one_group(inputs, rows),),
-        **about(inputs),
-    )
-
-
-def audit_export(inputs: Inputs, key: str) -> Export:
-    """A table of the audit, in its words; `harness audit --format json` has its numbers."""
-    block = next(block for block in document(inputs.audit) if block.key == key)
-    return Export(
-        name=f"audit-{key}",
-        title=f"Audit: {block.title}",
-        caption=block.note,
-        columns=tuple(Column(column.heading, column.heading) for column in block.columns),
-        groups=(Group("", "published", PUBLISHED_ON, tuple(tuple(map(text, row)) for row in block.rows)),),
-        notes=() if block.rows else (block.empty,),
-        **about(inputs) | {"warning": None},  # nothing in it was measured here
     )

@@ -67,7 +67,8 @@ def _long_records(export: Export) -> list[dict[str, Scalar]]:
                     zip((f"per_seed_{place + 1}" for place in range(seeds)), cell.per_seed, strict=False)
                 )
                 records.append(
-                    _provenance(group)
+                    {"profile": export.profile}
+                    | _provenance(group)
                     | about
                     | {
                         "split": column.split,
@@ -96,7 +97,7 @@ def _wide_records(export: Export) -> list[dict[str, Scalar]]:
     records = []
     for group in export.groups:
         for row in group.rows:
-            record = _provenance(group)
+            record = {"profile": export.profile} | _provenance(group)
             if several:
                 record["group"] = group.title
             for column, cell in zip(columns, row, strict=True):
@@ -145,7 +146,7 @@ def _column_record(column: Column) -> dict[str, Any]:
         "heading": column.heading,
         "kind": column.kind,
         "unit": UNITS[column.kind],
-        "decimals": column.decimals if column.kind in ("real", "percent", "points") else None,
+        "decimals": column.decimals if column.kind in ("real", "percent", "points", "signed") else None,
         "split": column.split,
         "metric": column.metric,
     }

@@ -66,7 +66,7 @@ def in_print(column: Column, value: object) -> str:
         return str(value)
     if column.kind == "p":
         return p_text(value)
-    if column.kind == "points":
+    if column.kind in ("points", "signed"):
         return signed(value, column.decimals)
     if column.kind == "count":
         return f"{value:,}"
@@ -157,7 +157,9 @@ def _row(export: Export, group: Group, row: Sequence[Cell], marks: dict[str, str
 
 def _range(bounds: tuple[float, float] | None) -> str:
     """An interval in small print, as in the cells of the page."""
-    return "no interval" if bounds is None else f"{number(bounds[0], 1)}–{number(bounds[1], 1)}"
+    if bounds is None:
+        return "no interval"
+    return f"{number(bounds[0], 1)}{'–' if bounds[0] >= 0 else ' to '}{number(bounds[1], 1)}"
 
 
 def _inapplicable(piece: Piece) -> bool:

@@ -1,5 +1,6 @@
 """Tables I to III: what was measured, the trivial predictors and what was published, in groups of their own."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from harness.published import PublishedRow
@@ -23,6 +24,11 @@ def about(inputs: Inputs) -> dict[str, Any]:
         "percent": statistics.percent,
         "warning": WARNING if statistics.profile == "embedded" else None,
     }
+
+
+def one_group(inputs: Inputs, rows: Iterable[tuple[Cell, ...]], title: str = "") -> Group:
+    """Rows that were measured here."""
+    return Group(title, "measured", inputs.statistics.dataset, tuple(rows), PROTOCOL)
 
 
 def paper_export(inputs: Inputs, key: str) -> Export:

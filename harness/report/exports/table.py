@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["text", "count", "real", "percent", "points", "p"]
+Kind = Literal["text", "count", "real", "percent", "points", "signed", "p"]
 Scalar = str | int | float | bool | None
 UNITS: dict[Kind, str | None] = {
     "text": None,
@@ -11,6 +11,7 @@ UNITS: dict[Kind, str | None] = {
     "real": None,
     "percent": "percent",
     "points": "points",
+    "signed": None,
     "p": "p-value",
 }
 
@@ -93,3 +94,8 @@ def text(value: object) -> Cell:
 def missing(reason: str) -> Cell:
     """A cell without a value."""
     return Cell(gap=reason)
+
+
+def optional(value: float | int | None, reason: str) -> Cell:
+    """A number, or why there is none."""
+    return missing(reason) if value is None else Cell(value)

@@ -1,0 +1,124 @@
+"""The tables of what there is: runs, environment, data, and the audit of the published numbers."""
+
+from harness.audit.document import document
+from harness.report.data import read_data
+from harness.report.exports.papers import PUBLISHED_ON, about, one_group
+from harness.report.exports.table import Cell, Column, Export, Group, missing, text
+from harness.report.sections import Inputs
+from harness.report.tables import RUN_COLUMNS, environment
+
+
+def runs_export(inputs: Inputs) -> Export:
+    """The trained networks."""
+
+    def recorded(value: object) -> Cell:
+        known = isinstance(value, int | float) and not isinstance(value, bool)
+        return Cell(value) if known else missing("not recorded")  # type: ignore[arg-type]
+
+    rows = (
+        (
+            text(run.name),
+            text(run.variant),
+            Cell(run.seed),
+            *(recorded((run.provenance or {}).get(key)) for key, _ in RUN_COLUMNS),
+            text("; ".join(run.gaps) or "complete"),
+        )
+        for run in inputs.runs
+    )
+    return Export(
+        name="runs",
+        title="Runs",
+        caption="Each trained network. Seconds are the training's own.",
+        columns=(
+            Column("run", "Run"),
+            Column("variant", "Variant"),
+            Column("seed", "Seed", "count"),
+            *(
+                Column(key, label, "count" if key in ("parameters", "steps") else "real", decimals=1)
+                for key, label in RUN_COLUMNS
+            ),
+            Column("remarks", "Remarks"),
+        ),
+        groups=(one_group(inputs, rows),),
+        **about(inputs),
+    )
+
+
+def environment_export(inputs: Inputs) -> Export:
+    """What the runs recorded about where they ran."""
+    rows = ((text(fact), text("; ".join(values))) for fact, values in environment(inputs.runs))
+    return Export(
+        name="environment",
+        title="Environment of the runs",
+        caption="What the runs recorded. Where they differ, every value is listed.",
+        columns=(Column("fact", "Fact"), Column("value", "Value")),
+        groups=(one_group(inputs, rows),),
+        **about(inputs),
+    )
+
+
+def splits_export(inputs: Inputs) -> Export:
+    """The prepared splits."""
+    data = read_data(inputs.params)
+    rows = (
+        (
+            text(split.name),
+            Cell(split.expressions),
+            Cell(split.clusters),
+            Cell(None if split.name == "train" else split.known_from_train),
+        )
+        for split in (data.splits if data else ())
+    )
+    return Export(
+        name="splits",
+        title="Splits of the data set",
+        caption=(
+            "A cluster holds pictures that are identical or nearly so. Known from train: expressions on a picture "
+            "that the train split holds as well."
+        ),
+        columns=(
+            Column("split", "Split"),
+            Column("expressions", "Expressions", "count"),
+            Column("clusters", "Clusters", "count"),
+            Column("known_from_train", "Known from train", "count"),
+        ),
+        groups=(one_group(inputs, rows),),
+        notes=() if data else ("The prepared files are missing; `harness prepare` writes them.",),
+        **about(inputs),
+    )
+
+
+def defects_export(inputs: Inputs) -> Export:
+    """What is wrong with the data set, and what was done."""
+    data = read_data(inputs.params)
+    rows = (
+        (text(one.kind.replace("_", " ")), text(one.meaning), Cell(one.found), text(one.treatment))
+        for one in (data.defects if data else ())
+    )
+    return Export(
+        name="defects",
+        title="Defects of the data set",
+        caption="In the whole data set, with what was done about each.",
+        columns=(
+            Column("kind", "Kind"),
+            Column("meaning", "Meaning"),
+            Column("found", "Found", "count"),
+            Column("treatment", "Treatment"),
+        ),
+        groups=(one_group(inputs, rows),),
+        **about(inputs),
+    )
+
+
+def audit_export(inputs: Inputs, key: str) -> Export:
+    """A table of the audit, in its words; `harness audit --format json` has its numbers."""
+    block = next(block for block in document(inputs.audit) if block.key == key)
+    return Export(
+        name=f"audit-{key}",
+        title=f"Audit: {block.title}",
+        caption=block.note,
+        columns=tuple(Column(column.heading, column.heading) for column in block.columns),
+        groups=(Group("", "published", PUBLISHED_ON, tuple(tuple(map(text, row)) for row in block.rows)),),
+        notes=() if block.rows else (block.empty,),
+        **about(inputs) | {"warning": None},  # nothing in it was measured here
+    )
