@@ -140,7 +140,7 @@ def _tested_lead(comparison: Comparison, leader: str, other: str, statistics: St
     elif significant:
         end = f"significant at the {100 * statistics.alpha:.10g}% level"
     else:
-        end = "not significant, so these data do not tell the two apart"
+        end = "not significant after that correction, so these data do not tell the two apart"
     return (
         f"its lead over {other} is {number(lead)} points ({detail}Holm-adjusted {p_equals(found.p_adjusted)}), "
         f"{end}"

@@ -60,7 +60,7 @@ def test_nothing_is_claimed_without_significance(statistics):
     )
     assert (
         "its lead over RMSIN is 0.40 points (95% interval −1.00 to 1.80, Holm-adjusted p = 1.0000), not "
-        "significant, so these data do not tell the two apart"
+        "significant after that correction, so these data do not tell the two apart"
     ) in leader_sentence(changed, NAMES, "test")
 
 
