@@ -76,8 +76,8 @@ def provenance_context(inputs: Inputs) -> dict[str, Any]:
         default_flow_style=None,
     )
     return {
-        "environment": facts(inputs.runs, _code_and_machine),
-        "versions": facts(inputs.runs, lambda record: _mapping(record.get("versions"))),
+        "environment": environment(inputs.runs),
+        "versions": versions(inputs.runs),
         "data_facts": facts(inputs.runs, lambda record: _mapping(record.get("data"))),
         "dirty_sentence": dirty_sentence(inputs.runs),
         "source": read_source(params.out / "source" / "source.json"),
@@ -92,6 +92,16 @@ def provenance_context(inputs: Inputs) -> dict[str, Any]:
         "short": short,
         "params_yaml": settings,
     }
+
+
+def environment(runs: Sequence[Run]) -> tuple[Fact, ...]:
+    """Code and machine of the runs."""
+    return facts(runs, _code_and_machine)
+
+
+def versions(runs: Sequence[Run]) -> tuple[Fact, ...]:
+    """Versions of the packages that the runs used."""
+    return facts(runs, lambda record: _mapping(record.get("versions")))
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from harness.audit.document import document
 from harness.report.data import read_data
 from harness.report.exports.papers import PUBLISHED_ON, about, one_group
 from harness.report.exports.table import Cell, Column, Export, Group, missing, text
+from harness.report.provenance import environment, versions
 from harness.report.sections import Inputs
-from harness.report.tables import RUN_COLUMNS, environment
+from harness.report.tables import RUN_COLUMNS
 
 
 def runs_export(inputs: Inputs) -> Export:
@@ -46,12 +47,16 @@ def runs_export(inputs: Inputs) -> Export:
 
 def environment_export(inputs: Inputs) -> Export:
     """What the runs recorded about where they ran."""
-    rows = ((text(fact), text("; ".join(values))) for fact, values in environment(inputs.runs))
+    rows = (
+        (text(fact.name), text(value), text(", ".join(runs)))
+        for fact in (*environment(inputs.runs), *versions(inputs.runs))
+        for value, runs in fact.values
+    )
     return Export(
         name="environment",
         title="Environment of the runs",
-        caption="What the runs recorded. Where they differ, every value is listed.",
-        columns=(Column("fact", "Fact"), Column("value", "Value")),
+        caption="What the trainings recorded at their start. Where they differ, every value is listed with its runs.",
+        columns=(Column("fact", "Fact"), Column("value", "Value"), Column("runs", "Runs")),
         groups=(one_group(inputs, rows),),
         **about(inputs),
     )
