@@ -185,8 +185,8 @@ class Report(Section):
 
     html: Path
     published: Path = Path("reports/published.yaml")
+    gallery: Annotated[int, Field(ge=0, le=300)] = 150  # samples; more would not fit in a page of 5 MB
     parity: Path = Path("reports/parity.json")  # errors against the released networks' recorded outputs
-    overlays: Annotated[int, Field(ge=0)] = 12
     features: Annotated[int, Field(ge=0)] = 3  # test samples whose feature maps are kept
 
 

@@ -1,117 +1,57 @@
-"""Predictions drawn on test images: which samples, and the pictures as data URIs."""
+"""What is drawn over a photograph: the true mask and a prediction, in colours for any colour vision."""
 
 import base64
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
-from harness.config import Params
-from harness.errors import HarnessError
-from harness.report.inputs import PROTOCOL
-from harness.samples import read_samples
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
-TILE = 208  # pixels a side of the pictures in the page
-KEY = ["ref_id", "sentence"]  # an expression
+# Okabe and Ito's palette, chosen to be told apart with any colour vision; lightness differs as well. The last number
+# is the opacity, of 255.
+HIT = (86, 180, 233, 158)  # sky blue: predicted and true
+FALSE = (213, 94, 0, 184)  # vermillion: predicted, not true
+MISS = (240, 228, 66, 217)  # yellow, hatched: true, not predicted
+BETWEEN = (40, 38, 0, 153)  # between the stripes of a miss
+SHADE = (0, 0, 0, 140)  # what is not the object, where the truth alone is shown
+OUTLINE = (255, 255, 255, 255)  # of the true mask, with a rim, so that it shows on any ground
+RIM = (20, 20, 20, 255)
 
-# Okabe and Ito's palette, chosen to be told apart with any colour vision; lightness differs as well.
-HIT = (86, 180, 233)  # sky blue: predicted and true
-FALSE = (213, 94, 0)  # vermillion: predicted, not true
-MISS = (240, 228, 66)  # yellow, hatched: true, not predicted
-
-
-@dataclass(frozen=True)
-class Tile:
-    """One picture of a row, or in words why there is none."""
-
-    label: str
-    image: str | None  # data URI
-    alt: str = ""
-    caption: str = ""
-    gap: str | None = None
-
-
-@dataclass(frozen=True)
-class Overlay:
-    """One test expression with its image, truth and each model's prediction."""
-
-    ref_id: int
-    sentence: str
-    category: str
-    mean_iou: float  # of the models shown, in percent
-    tiles: tuple[Tile, ...]
+# Tried in this order until a picture is small enough; a photograph is never enlarged.
+PHOTOGRAPH = (
+    (240, 80),
+    (240, 60),
+    (240, 40),
+    (180, 40),
+    (120, 30),
+    (60, 20),
+    (30, 10),
+)  # pixels a side, quality
+LAYER_SIDES = (240, 120, 60, 30)
 
 
-@dataclass(frozen=True)
-class Overlays:
-    """The chosen samples, how they were chosen, and what is missing."""
+def decode(counts: str, height: int, width: int) -> np.ndarray:
+    """A mask's run lengths as height x width of bool.
 
-    rows: tuple[Overlay, ...]
-    rule: str
-    runs: tuple[str, ...]
-    gaps: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Predictions:
-    """A model's run on the test split; a gap where its files are missing."""
-
-    label: str
-    run: str | None
-    iou: pd.Series | None = None  # by (ref_id, sentence)
-    masks: pd.DataFrame | None = None  # prediction, height, width by (ref_id, sentence)
-    gap: str | None = None
-
-
-def _load(label: str, run: str, folder: Path) -> _Predictions:
-    try:
-        samples = read_samples(folder / f"test.{PROTOCOL}.parquet")
-    except HarnessError:
-        return _Predictions(label, run, gap=f"{run}: no per-sample table of test")
-    try:
-        masks = pd.read_parquet(
-            folder / "predictions.parquet", columns=[*KEY, "prediction", "height", "width"]
-        )
-    except (OSError, ValueError):  # pyarrow's errors are among them
-        return _Predictions(label, run, gap=f"{run}: predictions.parquet is missing or cannot be read")
-    unique = [frame.drop_duplicates(KEY).set_index(KEY) for frame in (samples, masks)]
-    return _Predictions(label, run, unique[0]["iou"], unique[1])
-
-
-def _first_common_seed(params: Params, variants: Sequence[str]) -> dict[str, str]:
-    """Variant -> run: of the first seed that all of them have; of each one's first seed if there is none."""
-    runs: dict[str, dict[int, str]] = {variant: {} for variant in variants}
-    for name, run in params.runs.items():
-        if run.variant in runs and (params.run_dir(name) / "predictions.parquet").exists():
-            runs[run.variant][run.seed] = name
-    there = [set(seeds) for seeds in runs.values() if seeds]
-    common = sorted(set.intersection(*there)) if there else []
-    return {
-        variant: seeds[common[0]] if common else seeds[min(seeds)] for variant, seeds in runs.items() if seeds
-    }
-
-
-def _decode(counts: str, height: int, width: int) -> np.ndarray:
+    Raises:
+        ValueError: the counts are damaged, or do not fill the height and width.
+    """
     from pycocotools import mask
 
-    return mask.decode({"size": [int(height), int(width)], "counts": str(counts).encode("ascii")}).astype(
-        bool
-    )
+    found = mask.decode({"size": [int(height), int(width)], "counts": str(counts).encode("ascii")})
+    return np.asarray(found, dtype=bool)
 
 
-def _resize(mask: np.ndarray, width: int, height: int) -> np.ndarray:
+def resize(mask: np.ndarray, width: int, height: int) -> np.ndarray:
+    """A mask of another size, height x width, by nearest neighbours."""
     from PIL import Image
 
     if mask.shape == (height, width):
         return mask
-    return (
-        np.asarray(Image.fromarray(mask.astype(np.uint8)).resize((width, height), Image.Resampling.NEAREST))
-        > 0
-    )
+    small = Image.fromarray(mask.astype(np.uint8)).resize((width, height), Image.Resampling.NEAREST)
+    return np.asarray(small) > 0
 
 
 def _edge(mask: np.ndarray, thickness: int = 1) -> np.ndarray:
@@ -125,177 +65,133 @@ def _edge(mask: np.ndarray, thickness: int = 1) -> np.ndarray:
     return grown & ~mask
 
 
-def _blend(pixels: np.ndarray, where: np.ndarray, color: tuple[int, int, int], share: float) -> None:
-    pixels[where] = (1 - share) * pixels[where] + share * np.asarray(color, dtype=float)
+def _outline(layer: np.ndarray, truth: np.ndarray, thickness: int) -> None:
+    line = _edge(truth, thickness)
+    layer[_edge(truth | line)] = RIM
+    layer[line] = OUTLINE
 
 
-def _outlined(pixels: np.ndarray, truth: np.ndarray) -> None:
-    """Draw the truth's outline, white with a dark rim, so that it shows on any ground."""
-    line = _edge(truth)
-    pixels[_edge(truth | line)] = (20, 20, 20)
-    pixels[line] = (255, 255, 255)
-
-
-def draw_prediction(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """Draw a prediction over its image.
+def prediction_layer(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """What is laid over a photograph to show a prediction.
 
     Args:
-        image: H x W x 3, uint8.
-        truth: H x W, bool.
-        prediction: H x W, bool.
+        truth, prediction: H x W, bool.
 
     Returns:
-        H x W x 3, uint8: hits, false positives and (hatched) misses in colours, the truth outlined.
+        H x W x 4, uint8: hits, false positives and (hatched) misses in colours, the truth outlined, else transparent.
     """
-    grey = image.astype(float).mean(axis=2, keepdims=True)
-    pixels = 0.35 * image + 0.65 * grey  # paler than the photograph, so that the colours stand out
+    layer = np.zeros((*truth.shape, 4), dtype=np.uint8)
     rows, columns = np.indices(truth.shape)
-    _blend(pixels, truth & prediction, HIT, 0.62)
-    _blend(pixels, prediction & ~truth, FALSE, 0.72)
     missed = truth & ~prediction
     stripes = (rows + columns) % 8 < 5
-    _blend(pixels, missed & stripes, MISS, 0.85)
-    _blend(pixels, missed & ~stripes, (40, 38, 0), 0.6)
-    _outlined(pixels, truth)
-    return np.clip(pixels, 0, 255).astype(np.uint8)
+    layer[truth & prediction] = HIT
+    layer[prediction & ~truth] = FALSE
+    layer[missed & stripes] = MISS
+    layer[missed & ~stripes] = BETWEEN
+    _outline(layer, truth, thickness=1 if len(truth) < LAYER_SIDES[0] else 2)
+    return layer
+
+
+def truth_layer(truth: np.ndarray) -> np.ndarray:
+    """What is laid over a photograph to show the object meant: its outline, and a shade on all else.
+
+    Args:
+        truth: H x W, bool.
+
+    Returns:
+        H x W x 4, uint8.
+    """
+    layer = np.zeros((*truth.shape, 4), dtype=np.uint8)
+    layer[~truth] = SHADE
+    _outline(layer, truth, thickness=1 if len(truth) < LAYER_SIDES[0] else 2)
+    return layer
 
 
 def draw_truth(image: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Draw the true mask's outline over its image, with the rest of the image darkened (H x W x 3, uint8)."""
-    pixels = image.astype(float)
-    pixels[~truth] *= 0.45
-    _outlined(pixels, truth)
-    return np.clip(pixels, 0, 255).astype(np.uint8)
+    return laid_over(image, truth_layer(truth))
+
+
+def laid_over(image: np.ndarray, layer: np.ndarray) -> np.ndarray:
+    """An image with a layer over it, as a browser shows the two (H x W x 3, uint8)."""
+    share = layer[..., 3:] / 255
+    return np.rint((1 - share) * image + share * layer[..., :3]).astype(np.uint8)
 
 
 def data_uri(pixels: np.ndarray) -> str:
     """An H x W x 3 uint8 array as a WebP data URI."""
     from PIL import Image
 
+    return webp_uri(_lossy(Image.fromarray(pixels), 82))
+
+
+def webp_uri(content: bytes) -> str:
+    """The content of a WebP file as a data URI."""
+    return "data:image/webp;base64," + base64.b64encode(content).decode("ascii")
+
+
+def _lossy(image: "Image", quality: int) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="WEBP", quality=82, method=4)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    image.save(buffer, format="WEBP", quality=quality, method=4)
+    return buffer.getvalue()
 
 
-def quantile_spread(mean_iou: pd.Series, count: int) -> pd.Index:
-    """Choose `count` samples at evenly spaced ranks of their mean IoU, the worst ones first.
+def small_photograph(content: bytes, most: int) -> bytes:
+    """An image file as a small square WebP file, in the best of `PHOTOGRAPH`'s qualities that fits.
 
     Args:
-        mean_iou: by (ref_id, sentence).
-        count: how many; fewer where there are not so many samples.
+        content: of the file, in any format that Pillow reads.
+        most: bytes.
+
+    Raises:
+        OSError: it cannot be read.
     """
-    ordered = mean_iou.sort_index().sort_values(kind="stable")
-    count = min(count, len(ordered))
-    ranks = [int((place + 0.5) / count * len(ordered)) for place in range(count)]
-    return ordered.index[ranks]
-
-
-def _tiles(row: dict[str, Any], models: Sequence[_Predictions]) -> tuple[Tile, ...]:
     from PIL import Image
 
-    sentence = row["sentence"]
-    with Image.open(io.BytesIO(row["image"])) as opened:
-        image = np.asarray(opened.convert("RGB").resize((TILE, TILE), Image.Resampling.LANCZOS))
-    truth = _decode(row["mask_counts"], row["height"], row["width"])
-    shown_truth = _resize(truth, TILE, TILE)
-    share = 100 * truth.mean()
-    tiles = [
-        Tile(
-            "Image",
-            data_uri(image),
-            f"Aerial image for \N{LEFT DOUBLE QUOTATION MARK}{sentence}\N{RIGHT DOUBLE QUOTATION MARK}",
-        ),
-        Tile(
-            "Truth",
-            data_uri(draw_truth(image, shown_truth)),
-            f"The object meant, outlined; it covers {share:.1f}% of the image",
-            f"{share:.1f}% of image",
-        ),
-    ]
-    key = (row["ref_id"], sentence)
-    for model in models:
-        if model.masks is None or model.iou is None:
-            tiles.append(
-                Tile(model.label, None, gap=model.gap or f"No run of {model.label} with predictions")
-            )
-            continue
-        if key not in model.masks.index:
-            tiles.append(Tile(model.label, None, gap="No prediction for this expression"))
-            continue
-        found = model.masks.loc[key]
-        height, width = int(found["height"]), int(found["width"])
-        try:
-            predicted = _decode(found["prediction"], height, width)
-        except ValueError:  # counts that do not fill the height and width beside them
-            tiles.append(Tile(model.label, None, gap="The stored prediction cannot be decoded"))
-            continue
-        true = _resize(truth, width, height)
-        hits, false, missed = ((predicted & true).sum(), (predicted & ~true).sum(), (true & ~predicted).sum())
-        drawn = draw_prediction(image, _resize(true, TILE, TILE), _resize(predicted, TILE, TILE))
-        iou = 100 * float(model.iou.loc[key])
-        alt = (
-            f"{model.label}: IoU {iou:.1f}; {hits} pixels hit, {false} falsely predicted, {missed} missed "
-            f"of {width} by {height}"
-        )
-        tiles.append(Tile(model.label, data_uri(drawn), alt, f"IoU {iou:.1f}"))
-    return tuple(tiles)
+    try:
+        with Image.open(io.BytesIO(content)) as opened:
+            opened.draft("RGB", (PHOTOGRAPH[0][0],) * 2)  # a large JPEG is decoded at a fraction of its size
+            image = opened.convert("RGB")
+    except (Image.DecompressionBombError, SyntaxError, ValueError) as error:  # as Pillow's readers have it
+        raise OSError(str(error)) from None
+    smaller, found = image, b""
+    for side, quality in PHOTOGRAPH:
+        side = min(side, max(image.size))
+        if smaller.size != (side, side):
+            smaller = image.resize((side, side), Image.Resampling.LANCZOS)
+        found = _lossy(smaller, quality)
+        if len(found) <= most:
+            break
+    return found
 
 
-def draw_overlays(params: Params) -> Overlays:
-    """Draw params.report.overlays test samples with the predictions of Table I's models.
+def lossless(layer: np.ndarray) -> bytes:
+    """An H x W x 4 uint8 array of few colours as a lossless WebP file."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(layer).save(buffer, format="WEBP", lossless=True, quality=50, method=4)
+    return buffer.getvalue()
+
+
+def small_layers(
+    truth: np.ndarray, compared: list[tuple[np.ndarray, np.ndarray]], most: int
+) -> tuple[bytes, tuple[bytes, ...]]:
+    """The layers of a sample as lossless WebP files, on the largest of `LAYER_SIDES` on which they fit together.
+
+    Args:
+        truth: H x W, bool.
+        compared: for each prediction the true mask and the prediction, bool, both of one size.
+        most: bytes of all the files together.
 
     Returns:
-        The rows from the worst to the best mean IoU; `gaps` says what is missing, in words.
+        The truth's layer, and each prediction's.
     """
-    import pyarrow as pa
-
-    rows = params.tables.table1.rows
-    chosen_runs = _first_common_seed(params, tuple(rows.values()))
-    models = [
-        _load(name, chosen_runs[variant], params.run_dir(chosen_runs[variant]))
-        if variant in chosen_runs
-        else _Predictions(name, None, gap=f"No run of {variant} has predictions.parquet")
-        for name, variant in rows.items()
-    ]
-    there = [model for model in models if model.iou is not None]
-    gaps = tuple(model.gap for model in models if model.gap)
-    runs = tuple(model.run for model in there if model.run)
-    rule = ""
-    path = params.split_file("test")
-    if not there or not params.report.overlays:
-        return Overlays((), rule, runs, gaps)
-    try:
-        with pa.memory_map(str(path)) as source:
-            table = pa.ipc.open_file(source).read_all()
-    except (OSError, pa.ArrowInvalid):
-        return Overlays((), rule, runs, (*gaps, f"{path} is missing or cannot be read, so no images"))
-    positions = {
-        key: place for place, key in enumerate(zip(*(table[name].to_pylist() for name in KEY), strict=True))
-    }
-    mean_iou = pd.concat([model.iou for model in there], axis=1, join="inner").mean(axis=1)
-    mean_iou = mean_iou[[key in positions for key in mean_iou.index]]
-    if mean_iou.empty:
-        return Overlays(
-            (), rule, runs, (*gaps, f"{path} and the per-sample tables have no expression in common")
-        )
-    overlays = []
-    for key in quantile_spread(mean_iou, params.report.overlays):
-        row = table.slice(positions[key], 1).to_pylist()[0]
-        overlays.append(
-            Overlay(
-                row["ref_id"],
-                row["sentence"],
-                row["category"],
-                100 * float(mean_iou.loc[key]),
-                _tiles(row, models),
-            )
-        )
-    names = " and ".join(
-        [", ".join(m.label for m in there[:-1]), there[-1].label] if len(there) > 1 else [there[0].label]
-    )
-    rule = (
-        f"The {len(mean_iou):,} test expressions were ordered by the mean IoU of {names}, cut into "
-        f"{len(overlays)} parts of equal size, and the middle one of each part is shown, the worst first. "
-        "None was picked by hand."
-    )
-    return Overlays(tuple(overlays), rule, runs, gaps)
+    files: list[bytes] = []
+    for side in LAYER_SIDES:
+        drawn = [truth_layer(resize(truth, side, side))]
+        drawn += [prediction_layer(*(resize(mask, side, side) for mask in pair)) for pair in compared]
+        files = [lossless(layer) for layer in drawn]
+        if sum(map(len, files)) <= most:
+            break
+    return files[0], tuple(files[1:])

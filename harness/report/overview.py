@@ -213,4 +213,4 @@ def all_gaps(inputs: Inputs) -> list[str]:
     """What any page lacks, in words."""
     gaps = [f"Run {run.name}: {'; '.join(run.gaps)}" for run in inputs.runs if run.gaps]
     gaps += [f"{table.number}, {gap}" for table in inputs.tables.values() for gap in table.gaps]
-    return gaps + [f"Predictions: {gap}" for gap in inputs.overlays.gaps]
+    return gaps + [f"Gallery: {gap}" for gap in inputs.gallery.gaps]

@@ -19,12 +19,13 @@ from harness.report.efficiency import read_efficiency
 from harness.report.features import draw_features
 from harness.report.fidelity import fidelity_context
 from harness.report.figures import forest_plot, training_curves
+from harness.report.gallery import Gallery, read_gallery
 from harness.report.inputs import Comparison, Run, Statistics, read_runs, read_statistics
-from harness.report.overlays import TILE, Overlays, draw_overlays
 from harness.report.overview import overview_context
 from harness.report.pairs import all_pairs
 from harness.report.provenance import provenance_context
 from harness.report.reproduction import reproduced_cells, verdicts, verdicts_in_words
+from harness.report.selection import HALVES, TIE
 from harness.report.tables import ENCODERS, RUN_COLUMNS, Encoders, Table, paper_table
 
 CURVES = (("val_mIoU", "mIoU on val (percent)"), ("loss", "Training loss"))
@@ -39,7 +40,7 @@ class Inputs:
     published: Published
     runs: tuple[Run, ...]
     tables: dict[str, Table]  # by "table1", "table2", "table3"
-    overlays: Overlays
+    gallery: Gallery
 
     @property
     def title(self) -> str:
@@ -61,7 +62,7 @@ def read_inputs(params: Params) -> Inputs:
     statistics = read_statistics(params.statistics_file)
     published = read_published(params.report.published)
     tables = {key: paper_table(key, params, statistics, published) for key in ("table1", "table2", "table3")}
-    return Inputs(params, statistics, published, read_runs(params), tables, draw_overlays(params))
+    return Inputs(params, statistics, published, read_runs(params), tables, read_gallery(params))
 
 
 @dataclass(frozen=True)
@@ -208,10 +209,10 @@ SECTIONS = {
         ),
         Section("breakdowns", "Breakdowns", "_breakdowns.html.j2", breakdowns_context),
         Section(
-            "predictions",
-            "Predictions",
-            "_predictions.html.j2",
-            lambda inputs: {"overlays": inputs.overlays, "tile_size": TILE},
+            "gallery",
+            "Gallery of predictions",
+            "_gallery.html.j2",
+            lambda inputs: {"gallery": inputs.gallery, "halves": HALVES, "tie": TIE},
         ),
         Section(
             "features",

@@ -15,7 +15,7 @@ PAGES = {  # file -> its title and its sections
     "tables.html": ("Tables I to III", ("table1", "table2", "table3", "reproduction")),
     "significance.html": ("Significance", ("significance", "sanity")),
     "breakdowns.html": ("Breakdowns", ("breakdowns",)),
-    "predictions.html": ("Predictions", ("predictions", "features")),
+    "gallery.html": ("Gallery", ("gallery", "features")),
     "training.html": ("Training", ("training", "efficiency", "checkpoints")),
     "data.html": ("Data card", ("data",)),
     "published.html": ("Published numbers", ("audit",)),

@@ -48,7 +48,7 @@ def make_params(folder: Path, **changes: object) -> Params:
     content["report"] = {
         "html": str(folder / "html"),
         "published": str(ROOT / "reports" / "published.yaml"),
-        "overlays": 5,
+        "gallery": 12,
     }
     return Params.model_validate(content)
 

@@ -12,7 +12,6 @@ from harness.report import wording
 from harness.report.comparisons import comparison_groups
 from harness.report.figures import forest_plot, training_curves
 from harness.report.inputs import Run, read_statistics
-from harness.report.overlays import draw_prediction, quantile_spread
 
 
 @pytest.fixture
@@ -42,28 +41,6 @@ def test_p_values(p, text, sentence):
     assert wording.p_equals(p) == sentence
 
 
-def test_samples_are_spread_over_the_quantiles():
-    index = pd.MultiIndex.from_tuples([(number, "s") for number in range(100)], names=["ref_id", "sentence"])
-    iou = pd.Series(np.random.default_rng(0).permutation(100) / 100, index=index)
-    assert iou.loc[quantile_spread(iou, 4)].tolist() == [0.12, 0.37, 0.62, 0.87]
-    assert len(quantile_spread(iou.iloc[:3], 12)) == 3
-    shuffled = iou.sample(frac=1, random_state=1)
-    assert quantile_spread(shuffled, 5).tolist() == quantile_spread(iou, 5).tolist()  # whatever the row order
-
-
-def test_overlay_colours_tell_the_three_cases_apart():
-    image = np.full((40, 40, 3), 128, dtype=np.uint8)
-    truth, prediction = np.zeros((2, 40, 40), dtype=bool)
-    truth[8:32, 4:24] = True
-    prediction[8:32, 14:36] = True
-    drawn = draw_prediction(image, truth, prediction).astype(int)
-    hit, false, missed = drawn[12:28, 16:22], drawn[12:28, 28:34], drawn[12:28, 6:12]
-    assert (hit[..., 2] > hit[..., 0] + 50).all()  # blue
-    assert (false[..., 0] > false[..., 2] + 80).all()  # red
-    assert (missed[..., 1] > missed[..., 2] + 10).all()  # yellow
-    assert np.ptp(missed.sum(2)) > 150  # hatched
-    assert (drawn[12:28, 24] == 255).all()  # the outline, just outside the truth
-    assert np.ptp(drawn[:4], axis=2).max() == 0  # background stays grey
 
 
 def test_forest_plot_is_text_and_repeats(statistics, params):
