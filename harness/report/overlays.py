@@ -18,17 +18,11 @@ BETWEEN = (40, 38, 0, 153)  # between the stripes of a miss
 SHADE = (0, 0, 0, 140)  # what is not the object, where the truth alone is shown
 OUTLINE = (255, 255, 255, 255)  # of the true mask, with a rim, so that it shows on any ground
 RIM = (20, 20, 20, 255)
+PALETTE = np.array([(0, 0, 0, 0), HIT, FALSE, MISS, BETWEEN, SHADE, OUTLINE, RIM], dtype=np.uint8)
+_CLEAR, _HIT, _FALSE, _MISS, _BETWEEN, _SHADE, _OUTLINE, _RIM = np.arange(len(PALETTE), dtype=np.uint8)
 
-# Tried in this order until a picture is small enough; a photograph is never enlarged.
-PHOTOGRAPH = (
-    (240, 80),
-    (240, 60),
-    (240, 40),
-    (180, 40),
-    (120, 30),
-    (60, 20),
-    (30, 10),
-)  # pixels a side, quality
+# Tried in this order until a picture is small enough. Pixels a side and quality; a photograph is never enlarged.
+PHOTOGRAPH = ((240, 80), (240, 60), (240, 40), (180, 40), (120, 30), (60, 20), (30, 10))
 LAYER_SIDES = (240, 120, 60, 30)
 
 
@@ -65,10 +59,13 @@ def _edge(mask: np.ndarray, thickness: int = 1) -> np.ndarray:
     return grown & ~mask
 
 
-def _outline(layer: np.ndarray, truth: np.ndarray, thickness: int) -> None:
+def _painted(truth: np.ndarray, colors: np.ndarray) -> np.ndarray:
+    """Places in PALETTE as a picture, with the true mask's outline over it."""
+    thickness = 1 if len(truth) < LAYER_SIDES[0] else 2
     line = _edge(truth, thickness)
-    layer[_edge(truth | line)] = RIM
-    layer[line] = OUTLINE
+    colors[_edge(truth | line)] = _RIM
+    colors[line] = _OUTLINE
+    return np.take(PALETTE, colors, axis=0)
 
 
 def prediction_layer(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
@@ -80,16 +77,10 @@ def prediction_layer(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     Returns:
         H x W x 4, uint8: hits, false positives and (hatched) misses in colours, the truth outlined, else transparent.
     """
-    layer = np.zeros((*truth.shape, 4), dtype=np.uint8)
-    rows, columns = np.indices(truth.shape)
-    missed = truth & ~prediction
-    stripes = (rows + columns) % 8 < 5
-    layer[truth & prediction] = HIT
-    layer[prediction & ~truth] = FALSE
-    layer[missed & stripes] = MISS
-    layer[missed & ~stripes] = BETWEEN
-    _outline(layer, truth, thickness=1 if len(truth) < LAYER_SIDES[0] else 2)
-    return layer
+    rows, columns = np.ogrid[: truth.shape[0], : truth.shape[1]]
+    missed = np.where((rows + columns) % 8 < 5, _MISS, _BETWEEN)
+    hits, rest = np.where(prediction, _HIT, missed), np.where(prediction, _FALSE, _CLEAR)
+    return _painted(truth, np.where(truth, hits, rest))
 
 
 def truth_layer(truth: np.ndarray) -> np.ndarray:
@@ -101,10 +92,7 @@ def truth_layer(truth: np.ndarray) -> np.ndarray:
     Returns:
         H x W x 4, uint8.
     """
-    layer = np.zeros((*truth.shape, 4), dtype=np.uint8)
-    layer[~truth] = SHADE
-    _outline(layer, truth, thickness=1 if len(truth) < LAYER_SIDES[0] else 2)
-    return layer
+    return _painted(truth, np.where(truth, _CLEAR, _SHADE))
 
 
 def draw_truth(image: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -170,7 +158,7 @@ def lossless(layer: np.ndarray) -> bytes:
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(layer).save(buffer, format="WEBP", lossless=True, quality=50, method=4)
+    Image.fromarray(layer).save(buffer, format="WEBP", lossless=True, quality=30, method=4)
     return buffer.getvalue()
 
 
