@@ -21,7 +21,6 @@ ANSWERS = {  # file of a page -> the question that it answers
     "significance.html": "Which differences stand up to a test, and whether the models pass the sanity checks.",
     "breakdowns.html": "For which kinds of objects and sentences the models do better or worse.",
     "gallery.html": "What the models draw on single test images, beside the truth.",
-    "predictions.html": "What the models draw on the same test images, beside the truth.",
     "training.html": "How the training went, and what choosing the checkpoint on val is worth.",
     "data.html": "What the networks were trained and tested on, and what is wrong with it.",
     "published.html": "Whether the published numbers are possible at the published sizes of the splits.",

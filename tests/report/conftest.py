@@ -42,7 +42,7 @@ def render_section() -> Callable[[Params, str], str]:
     """Build one section of some inputs, without the figures of the others; it must not link to them."""
 
     def render(params: Params, key: str) -> str:
-        report = params.report.model_copy(update={"overlays": 0})
+        report = params.report.model_copy(update={"gallery": 0})
         inputs = read_inputs(params.model_copy(update={"report": report}))
         page = _render(inputs, (Page("page.html", "Page", (SECTIONS[key],)),))["page.html"]
         return page[page.index(f'<section id="{key}"') :].partition("</section>")[0]

@@ -26,7 +26,7 @@ HOSTILE = '=HYPERLINK("x") | <script> \\input{y} $%#_^~& `[z](w)` [1] --\x1b\n'
 
 
 def without_pictures(params):
-    return params.model_copy(update={"report": params.report.model_copy(update={"overlays": 0})})
+    return params.model_copy(update={"report": params.report.model_copy(update={"gallery": 0})})
 
 
 def inputs_of(params):

@@ -69,9 +69,12 @@ def test_edges_follow_from_outputs_and_dependencies(beside):
         ("data", "prepare"),
         ("prepare", "train"),
         ("train", "evaluate"),
+        ("evaluate", "features"),
+        ("trivial", "features"),
         ("prepare", "trivial"),
         ("evaluate", "statistics"),
         ("trivial", "statistics"),
+        ("features", "report"),
         ("statistics", "report"),
     ]
 

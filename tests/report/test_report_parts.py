@@ -41,8 +41,6 @@ def test_p_values(p, text, sentence):
     assert wording.p_equals(p) == sentence
 
 
-
-
 def test_forest_plot_is_text_and_repeats(statistics, params):
     groups = comparison_groups(params, statistics)
     first = forest_plot(groups, statistics.alpha)
