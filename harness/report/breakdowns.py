@@ -141,7 +141,12 @@ def dot_plot(view: BinnedModels) -> str:
     height = 0.6 + lines * (0.45 + 0.22 * len(view.rows))
     with canvas(9.2, height, lines, columns) as (figure, axes):
         figure.subplots_adjust(
-            left=0.25, right=0.99, top=1 - 0.3 / height, bottom=0.5 / height, wspace=0.08, hspace=0.3
+            left=0.25,
+            right=0.99,
+            top=1 - 0.3 / height,
+            bottom=0.5 / height,
+            wspace=0.08,
+            hspace=0.42 / (0.22 * len(view.rows)),
         )
         values: list[float] = []
         described = []

@@ -232,8 +232,12 @@ def test_the_embedded_profile_warns_wherever_its_numbers_go(inputs, params):
     assert f"**Warning.** {export.warning}" in as_markdown(export)
     assert json.loads(as_json(export))["warning"] == export.warning
     assert EXPORTS["audit-means"](inputs).warning is None
+    apart = "Measured on mini-rrsis, published on RRSIS-D: a difference between the two means nothing."
+    assert apart in EXPORTS["2"](inputs).notes
+    assert apart in EXPORTS["reproduction"](inputs).notes
     edit_statistics(params, lambda content: content.update(profile="rrsisd", dataset="rrsis-d"))
     assert EXPORTS["2"](inputs_of(params)).warning is None
+    assert EXPORTS["2"](inputs_of(params)).notes == ()
 
 
 # names from outside ---------------------------------------------------------------------------------------------------

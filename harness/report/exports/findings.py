@@ -5,7 +5,7 @@ from harness.report.breakdowns import FEW, read_breakdowns
 from harness.report.breakdowns import METRICS as SHOWN
 from harness.report.checkpoints import read_checkpoints
 from harness.report.comparisons import sanity_rows
-from harness.report.exports.papers import PUBLISHED_ON, about, one_group
+from harness.report.exports.papers import PUBLISHED_ON, about, context_only, one_group
 from harness.report.exports.table import Cell, Column, Export, missing, optional, text
 from harness.report.reproduction import reproduced_cells, verdicts
 from harness.report.sections import Inputs
@@ -49,7 +49,10 @@ def reproduction_export(inputs: Inputs) -> Export:
             Column("verdict", "Verdict"),
         ),
         groups=tuple(groups) or (one_group(inputs, ()),),
-        notes=(f"The published values are those of {PUBLISHED_ON} and are taken as fixed.",),
+        notes=(
+            f"The published values are those of {PUBLISHED_ON} and are taken as fixed.",
+            *context_only(inputs),
+        ),
         **about(inputs),
     )
 

@@ -75,10 +75,10 @@ def _float(export: Export, layout: Layout) -> list[str]:
 
 def _long_table(export: Export, layout: Layout) -> list[str]:
     head = _head(layout.headings)
-    needed = _needed(layout)
+    needed = _needed(layout)  # and a thousandth less, so that rounding makes no table too wide
     types = [
         rf">{{\ragged{'left' if heading.numeric else 'right'}\arraybackslash}}"
-        rf"p{{\dimexpr{length / sum(needed):.4f}\linewidth-2\tabcolsep\relax}}"
+        rf"p{{\dimexpr{0.999 * length / sum(needed):.4f}\linewidth-2\tabcolsep\relax}}"
         for heading, length in zip(layout.headings, needed, strict=True)
     ]
     turned = sum(needed) > UPRIGHT

@@ -8,6 +8,7 @@ from harness.report.exports.table import Cell, Column, Export, Group, missing, t
 from harness.report.inputs import PROTOCOL
 from harness.report.sections import Inputs
 from harness.report.tables import ENCODERS, WITH_INTERVAL, Encoders, MeasuredRow, Table
+from harness.report.wording import is_rrsisd
 
 WARNING = (
     "Embedded profile: small drawn images and small networks trained for minutes. These figures say nothing about "
@@ -24,6 +25,16 @@ def about(inputs: Inputs) -> dict[str, Any]:
         "percent": statistics.percent,
         "warning": WARNING if statistics.profile == "embedded" else None,
     }
+
+
+def context_only(inputs: Inputs) -> tuple[str, ...]:
+    """What a table of measured and published numbers says where they are not of one data set."""
+    dataset = inputs.statistics.dataset
+    if is_rrsisd(dataset):
+        return ()
+    return (
+        f"Measured on {dataset}, published on {PUBLISHED_ON}: a difference between the two means nothing.",
+    )
 
 
 def one_group(inputs: Inputs, rows: Iterable[tuple[Cell, ...]], title: str = "") -> Group:
@@ -99,7 +110,7 @@ def paper_export(inputs: Inputs, key: str) -> Export:
         ),
         columns=tuple(columns),
         groups=tuple(group for group in groups if group.rows),
-        notes=tuple(f"{gap}." for gap in table.gaps),
+        notes=(*context_only(inputs), *(f"{gap}." for gap in table.gaps)),
         **about(inputs),
     )
 
