@@ -63,7 +63,7 @@ def table(params_path: Path, name: str, form: str, out: Path | None) -> None:
 
     require_name(name)
     params = load_params(params_path)
-    without_pictures = params.report.model_copy(update={"overlays": 0})
+    without_pictures = params.report.model_copy(update={"gallery": 0})
     inputs = read_inputs(params.model_copy(update={"report": without_pictures}))
     text = FORMATS[form](EXPORTS[name](inputs))
     if out is None:

@@ -47,7 +47,8 @@ def test_missing_data_is_stated(params, render):
 def test_categories_and_sizes_are_those_of_the_masks(params):
     found = read_data(params)
     assert [(row.name, row.splits) for row in found.categories] == [
-        ("building", {"train": 80, "val": 40, "test": 40})
+        ("building", {"train": 70, "val": 35, "test": 35}),
+        ("<b>harbor</b> & gate", {"train": 10, "val": 5, "test": 5}),
     ]
     rows = open_split(params.split_file("test")).to_pylist()
     shares = [
