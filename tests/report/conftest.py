@@ -1,14 +1,16 @@
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from report_inputs import make_inputs, make_params
 
 from harness.config import Params
-from harness.report.build import build_single_page
+from harness.report.build import build_single_page, build_site
 from harness.report.sections import SECTIONS, read_inputs
 from harness.report.site import Page, _render
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +50,61 @@ def render_section() -> Callable[[Params, str], str]:
         return page[page.index(f'<section id="{key}"') :].partition("</section>")[0]
 
     return render
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    """Debian's Chromium, driven by Playwright; not for a whole session, whose other tests fork."""
+    if CHROMIUM is None:
+        pytest.skip("needs a browser: apt install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def report(pipeline: Path) -> Path:
+    """A folder with the site and, as everything.html, all of it in one page."""
+    params = make_params(pipeline)
+    folder = build_site(params).parent
+    build_single_page(params, folder / "everything.html")
+    return folder
+
+
+class Reader:
+    """A page in the browser, with all that went wrong on it."""
+
+    def __init__(self, browser, folder, **context):
+        self.complaints = []
+        self.context = browser.new_context(**context)
+        self.page = self.context.new_page()
+        self.page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", self.note)
+        self.folder = folder
+
+    def note(self, request):
+        if not request.url.startswith(("file:", "data:")):
+            self.complaints.append(f"request of {request.url}")
+
+    def read(self, file):
+        self.page.goto((self.folder / file).as_uri())
+        return self.page
+
+
+@pytest.fixture
+def reader(browser, report):
+    """Open the report with some settings of the browser; afterwards nothing may have gone wrong."""
+    made = []
+
+    def open_with(**context):
+        made.append(Reader(browser, report, **context))
+        return made[-1]
+
+    yield open_with
+    for each in made:
+        each.context.close()
+        assert each.complaints == []

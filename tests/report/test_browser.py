@@ -1,74 +1,15 @@
 """The report in a real browser: what a reader does, what the console says, what axe finds."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from report_inputs import ATTACK, make_params
+from report_inputs import ATTACK
 
-from harness.report.build import build_single_page, build_site
 from harness.report.site import PAGES
 
 pytestmark = pytest.mark.big
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 WIDTHS = {"wide": 1280, "phone": 390}
 FILES = [*PAGES, "everything.html"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:  # noqa: F821
-    if CHROMIUM is None:
-        pytest.skip("needs a browser: apt install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def report(pipeline: Path) -> Path:
-    params = make_params(pipeline)
-    folder = build_site(params).parent
-    build_single_page(params, folder / "everything.html")
-    return folder
-
-
-class Reader:
-    """A page in the browser, with all that went wrong on it."""
-
-    def __init__(self, browser, folder, **context):
-        self.complaints = []
-        self.context = browser.new_context(**context)
-        self.page = self.context.new_page()
-        self.page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", self.note)
-        self.folder = folder
-
-    def note(self, request):
-        if not request.url.startswith(("file:", "data:")):
-            self.complaints.append(f"request of {request.url}")
-
-    def read(self, file):
-        self.page.goto((self.folder / file).as_uri())
-        return self.page
-
-
-@pytest.fixture
-def reader(browser, report):
-    made = []
-
-    def open_with(**context):
-        made.append(Reader(browser, report, **context))
-        return made[-1]
-
-    yield open_with
-    for each in made:
-        each.context.close()
-        assert each.complaints == []
 
 
 @pytest.mark.parametrize("file", FILES)
