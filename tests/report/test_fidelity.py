@@ -262,7 +262,6 @@ def test_a_missing_or_damaged_record_is_stated(params, tmp_path, render_section)
 COMMITTED = ROOT / Report.model_fields["parity"].default
 
 
-@pytest.mark.skipif(not COMMITTED.exists(), reason=f"{COMMITTED.name} was not recorded yet")
 def test_the_committed_record_is_of_these_networks_and_limits():
     source = (ROOT / "tests" / "golden" / "test_parity.py").read_text(encoding="utf-8")
     limits = dict(re.findall(r"torch\.(float\d+): ([\de-]+)", source))
