@@ -14,8 +14,8 @@ from harness.report import wording
 from harness.report.breakdowns import breakdowns_context
 from harness.report.checkpoints import read_checkpoints
 from harness.report.comparisons import comparison_groups, sanity_rows
-from harness.report.data import read_data
-from harness.report.efficiency import read_efficiency
+from harness.report.data import DataFacts, read_data
+from harness.report.efficiency import Efficiency, read_efficiency
 from harness.report.features import draw_features
 from harness.report.fidelity import fidelity_context
 from harness.report.figures import forest_plot, training_curves
@@ -51,6 +51,16 @@ class Inputs:
     def audit(self) -> Audit:
         """What the published numbers say of themselves."""
         return audit(self.published)
+
+    @cached_property
+    def data(self) -> DataFacts | None:
+        """The data card; None where the prepared files are missing."""
+        return read_data(self.params)
+
+    @cached_property
+    def efficiency(self) -> Efficiency:
+        """What the networks cost."""
+        return read_efficiency(self.runs, self.statistics)
 
 
 def read_inputs(params: Params) -> Inputs:
@@ -183,7 +193,7 @@ def _training(inputs: Inputs) -> dict[str, Any]:
 def _efficiency(inputs: Inputs) -> dict[str, Any]:
     from markupsafe import Markup
 
-    found = read_efficiency(inputs.runs, inputs.statistics)
+    found = inputs.efficiency
     drawn = {"against_operations": found.against_operations, "against_rate": found.against_rate}
     return {"efficiency": found, **{key: Markup(svg) if svg else None for key, svg in drawn.items()}}
 
@@ -228,7 +238,7 @@ SECTIONS = {
             "_checkpoints.html.j2",
             lambda inputs: {"checkpoints": read_checkpoints(inputs.runs)},
         ),
-        Section("data", "Data", "_data.html.j2", lambda inputs: {"data": read_data(inputs.params)}),
+        Section("data", "Data", "_data.html.j2", lambda inputs: {"data": inputs.data}),
         Section(
             "audit",
             "Published tables, audited",

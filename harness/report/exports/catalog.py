@@ -5,7 +5,7 @@ from functools import partial
 from types import MappingProxyType
 
 from harness.errors import HarnessError, suggestion
-from harness.report.exports import comparisons, findings, records
+from harness.report.exports import code, comparisons, costs, findings, records
 from harness.report.exports.formats import FORMATS, SUFFIXES
 from harness.report.exports.papers import paper_export, reruns_export
 from harness.report.exports.table import Export
@@ -25,12 +25,21 @@ EXPORTS: Mapping[str, Callable[[Inputs], Export]] = MappingProxyType(
         "ranks": comparisons.ranks_export,
         "breakdowns": findings.breakdowns_export,
         "sanity": findings.sanity_export,
+        "features": costs.features_export,
         "runs": records.runs_export,
+        "efficiency": costs.efficiency_export,
         "checkpoints": findings.checkpoints_export,
         "splits": records.splits_export,
         "defects": records.defects_export,
+        "categories": records.categories_export,
+        "sizes": records.sizes_export,
+        "sentences": records.sentences_export,
         **{f"audit-{key}": partial(records.audit_export, key=key) for key in AUDIT},
+        "fidelity": code.fidelity_export,
+        "parity": code.parity_export,
         "environment": records.environment_export,
+        "durations": costs.durations_export,
+        "artefacts": code.artefacts_export,
     }
 )
 

@@ -68,6 +68,8 @@ def in_print(column: Column, value: object) -> str:
         return p_text(value)
     if column.kind in ("points", "signed"):
         return signed(value, column.decimals)
+    if column.kind == "scientific":
+        return f"{value:.1e}"
     if column.kind == "count":
         return f"{value:,}"
     if column.kind == "real" and abs(value) >= 1000:

@@ -1,12 +1,13 @@
 """The tables of what there is: runs, environment, data, and the audit of the published numbers."""
 
 from harness.audit.document import document
-from harness.report.data import read_data
 from harness.report.exports.papers import PUBLISHED_ON, about, one_group
 from harness.report.exports.table import Cell, Column, Export, Group, missing, text
 from harness.report.provenance import environment, versions
 from harness.report.sections import Inputs
 from harness.report.tables import RUN_COLUMNS
+
+NOT_PREPARED = "The prepared files are missing; `harness prepare` writes them."
 
 
 def runs_export(inputs: Inputs) -> Export:
@@ -64,7 +65,7 @@ def environment_export(inputs: Inputs) -> Export:
 
 def splits_export(inputs: Inputs) -> Export:
     """The prepared splits."""
-    data = read_data(inputs.params)
+    data = inputs.data
     rows = (
         (
             text(split.name),
@@ -88,14 +89,14 @@ def splits_export(inputs: Inputs) -> Export:
             Column("known_from_train", "Known from train", "count"),
         ),
         groups=(one_group(inputs, rows),),
-        notes=() if data else ("The prepared files are missing; `harness prepare` writes them.",),
+        notes=() if data else (NOT_PREPARED,),
         **about(inputs),
     )
 
 
 def defects_export(inputs: Inputs) -> Export:
     """What is wrong with the data set, and what was done."""
-    data = read_data(inputs.params)
+    data = inputs.data
     rows = (
         (text(one.kind.replace("_", " ")), text(one.meaning), Cell(one.found), text(one.treatment))
         for one in (data.defects if data else ())
@@ -111,6 +112,101 @@ def defects_export(inputs: Inputs) -> Export:
             Column("treatment", "Treatment"),
         ),
         groups=(one_group(inputs, rows),),
+        **about(inputs),
+    )
+
+
+def categories_export(inputs: Inputs) -> Export:
+    """Expressions by category and split."""
+    data = inputs.data
+    splits = [split.name for split in data.splits] if data else []
+    rows = (
+        (
+            text(row.name),
+            Cell(row.total),
+            *(Cell(row.splits[split]) for split in splits),
+            missing("no mask") if row.median != row.median else Cell(100 * row.median),
+        )
+        for row in (data.categories if data else ())
+    )
+    return Export(
+        name="categories",
+        title="Categories of the data set",
+        caption="Expressions. Median mask: half of the category's masks cover less of the image, percent.",
+        columns=(
+            Column("category", "Category"),
+            Column("all", "All", "count"),
+            *(Column(split, split, "count") for split in splits),
+            Column("median_mask", "Median mask", "percent"),
+        ),
+        groups=(one_group(inputs, rows),),
+        notes=() if data else (NOT_PREPARED,),
+        **about(inputs),
+    )
+
+
+def sizes_export(inputs: Inputs) -> Export:
+    """Shares of the image that the masks cover."""
+    data = inputs.data
+    quantiles = ("smallest", "low", "median", "high", "largest")
+    headings = ("Smallest", "5% quantile", "Median", "95% quantile", "Largest")
+    rows = (
+        (
+            text(row.split),
+            Cell(row.masks),
+            *(Cell(100 * getattr(row, name)) for name in quantiles),
+            Cell(100 * row.below_percent),
+        )
+        for row in (data.sizes if data else ())
+    )
+    return Export(
+        name="sizes",
+        title="Object sizes of the data set",
+        caption="Percent of the image that a mask covers, empty masks left out; share of the masks under 1%.",
+        columns=(
+            Column("split", "Split"),
+            Column("masks", "Masks", "count"),
+            *(
+                Column(name, heading, "percent", decimals=3)
+                for name, heading in zip(quantiles, headings, strict=True)
+            ),
+            Column("below_one_percent", "Under 1%", "percent", decimals=1),
+        ),
+        groups=(one_group(inputs, rows),),
+        notes=() if data else (NOT_PREPARED,),
+        **about(inputs),
+    )
+
+
+def sentences_export(inputs: Inputs) -> Export:
+    """Lengths of the sentences."""
+    data = inputs.data
+    rows = (
+        (
+            text(row.split),
+            Cell(row.sentences),
+            Cell(row.distinct),
+            Cell(row.median),
+            Cell(row.longest),
+            Cell(row.cut),
+        )
+        for row in (data.sentences if data else ())
+    )
+    group = one_group(inputs, rows)
+    return Export(
+        name="sentences",
+        title="Sentences of the data set",
+        caption="Tokens by the networks' own tokenizer. Cut: sentences with more tokens than a network reads.",
+        columns=(
+            Column("split", "Split"),
+            Column("sentences", "Sentences", "count"),
+            Column("distinct", "Distinct", "count"),
+            Column("median_tokens", "Median tokens", "real", decimals=1),
+            Column("longest", "Longest", "count"),
+            Column("cut", "Cut", "count"),
+        ),
+        groups=(group,),
+        notes=() if group.rows else (NOT_PREPARED,),
         **about(inputs),
     )
 

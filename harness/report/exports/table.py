@@ -3,12 +3,13 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["text", "count", "real", "percent", "points", "signed", "p"]
+Kind = Literal["text", "count", "real", "scientific", "percent", "points", "signed", "p"]
 Scalar = str | int | float | bool | None
 UNITS: dict[Kind, str | None] = {
     "text": None,
     "count": None,
     "real": None,
+    "scientific": None,
     "percent": "percent",
     "points": "points",
     "signed": None,
