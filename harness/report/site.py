@@ -50,17 +50,18 @@ def site(inputs: Inputs) -> dict[str, str]:
     for file, (title, keys) in reversed(PAGES.items()):
         sections = tuple(SECTIONS[key] for key in keys)
         pages.insert(0, Page(file, title, sections, file == "index.html", pages[0] if pages else None))
-    return _render(inputs, tuple(pages))
+    return render_pages(inputs, tuple(pages))
 
 
 def single_page(inputs: Inputs, file: str) -> str:
     """All sections as one page, to be sent as one file."""
     keys = [key for _, of_page in PAGES.values() for key in of_page]
     page = Page(file, "Report", tuple(SECTIONS[key] for key in keys), front=True)
-    return _render(inputs, (page,))[file]
+    return render_pages(inputs, (page,))[file]
 
 
-def _render(inputs: Inputs, pages: tuple[Page, ...]) -> dict[str, str]:
+def render_pages(inputs: Inputs, pages: tuple[Page, ...]) -> dict[str, str]:
+    """The text of some pages by their files; links between them are the only ones that a section may have."""
     shared: dict[str, Any] = {
         "title": inputs.title,
         "stylesheet": stylesheet(),
@@ -83,7 +84,9 @@ def _render(inputs: Inputs, pages: tuple[Page, ...]) -> dict[str, str]:
 
         def to(key: str, here: Page = page) -> str:
             """Where a section is, seen from this page."""
-            file = next(other.file for other in pages if other.has(key))
+            file = next((other.file for other in pages if other.has(key)), None)
+            if file is None:
+                raise ValueError(f"no page of this report has a section {key!r}")
             return f"#{key}" if file == here.file else f"{file}#{key}"
 
         def term(key: str, to: Callable[[str], str] = to) -> str:

@@ -8,7 +8,7 @@ from report_inputs import make_inputs, make_params
 from harness.config import Params
 from harness.report.build import build_single_page, build_site
 from harness.report.sections import SECTIONS, read_inputs
-from harness.report.site import Page, _render
+from harness.report.site import Page, render_pages
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -46,7 +46,7 @@ def render_section() -> Callable[[Params, str], str]:
     def render(params: Params, key: str) -> str:
         report = params.report.model_copy(update={"gallery": 0})
         inputs = read_inputs(params.model_copy(update={"report": report}))
-        page = _render(inputs, (Page("page.html", "Page", (SECTIONS[key],)),))["page.html"]
+        page = render_pages(inputs, (Page("page.html", "Page", (SECTIONS[key],)),))["page.html"]
         return page[page.index(f'<section id="{key}"') :].partition("</section>")[0]
 
     return render

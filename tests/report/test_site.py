@@ -3,9 +3,10 @@
 import re
 
 import pytest
+from report_inputs import make_params
 
 from harness.report.build import build_single_page, build_site
-from harness.report.sections import SECTIONS
+from harness.report.sections import SECTIONS, read_inputs
 from harness.report.site import PAGES
 
 
@@ -54,3 +55,9 @@ def test_one_page_holds_all_sections(params, tmp_path):
     assert re.findall(r'<section id="(\w+)"', page) == [key for _, keys in PAGES.values() for key in keys]
     assert all(target.startswith("#") for target in re.findall(r'href="([^"]*)"', page))
     assert len(page.encode()) < 5_000_000
+
+
+def test_no_section_takes_a_name_of_another(pipeline):
+    inputs = read_inputs(make_params(pipeline))
+    names = [name for section in SECTIONS.values() for name in section.context(inputs)]
+    assert sorted(names) == sorted(set(names))
