@@ -16,7 +16,7 @@ from harness.report.checkpoints import read_checkpoints
 from harness.report.comparisons import comparison_groups, sanity_rows
 from harness.report.data import DataFacts, read_data
 from harness.report.efficiency import Efficiency, read_efficiency
-from harness.report.features import draw_features
+from harness.report.features import Features, draw_features
 from harness.report.fidelity import fidelity_context
 from harness.report.figures import forest_plot, training_curves
 from harness.report.gallery import Gallery, read_gallery
@@ -56,6 +56,11 @@ class Inputs:
     def data(self) -> DataFacts | None:
         """The data card; None where the prepared files are missing."""
         return read_data(self.params)
+
+    @cached_property
+    def features(self) -> Features:
+        """The drawn feature maps."""
+        return draw_features(self.params)
 
     @cached_property
     def efficiency(self) -> Efficiency:
@@ -228,7 +233,7 @@ SECTIONS = {
             "features",
             "Feature maps",
             "_features.html.j2",
-            lambda inputs: {"features": draw_features(inputs.params)},
+            lambda inputs: {"features": inputs.features},
         ),
         Section("training", "Curves and runs", "_training.html.j2", _training),
         Section("efficiency", "Cost beside quality", "_efficiency.html.j2", _efficiency),

@@ -2,7 +2,6 @@
 
 from harness.report.exports.papers import about, one_group
 from harness.report.exports.table import Cell, Column, Export, missing, optional, text
-from harness.report.features import draw_features
 from harness.report.provenance import phase_rows
 from harness.report.sections import Inputs
 
@@ -67,7 +66,7 @@ def efficiency_export(inputs: Inputs) -> Export:
 
 def features_export(inputs: Inputs) -> Export:
     """How much of each feature map lies inside the true mask."""
-    found = draw_features(inputs.params)
+    found = inputs.features
     rows = []
     for sample in found.samples:
         for step in sample.steps:
