@@ -1,6 +1,5 @@
 """Feature maps: what the stages hand to the decoder, ablation step by ablation step, drawn from features.parquet."""
 
-import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ import numpy as np
 
 from harness.config import Params
 from harness.errors import HarnessError
+from harness.report import overlays
 from harness.report.wording import number
 from harness.stage_maps import STAGES, FeatureMaps, StageMap, read_feature_maps
 
@@ -137,16 +137,14 @@ def _expressions(
 
 def _sample(row: dict[str, Any], maps: Sequence[StageMap], steps: dict[str, str]) -> Sample:
     from PIL import Image
-    from pycocotools import mask
 
-    size, counts = [int(row["height"]), int(row["width"])], str(row["mask_counts"]).encode("ascii")
-    truth = mask.decode({"size": size, "counts": counts}).astype(bool)
+    truth = overlays.decode(row["mask_counts"], row["height"], row["width"])
     finest = max(max(one.norm.shape) for one in maps)
     side = finest * -(-SIDE // finest)
     shown_truth = _enlarged(truth, side)
     with Image.open(io.BytesIO(row["image"])) as opened:
-        image = np.asarray(opened.convert("RGB").resize((side, side), Image.Resampling.LANCZOS)).copy()
-    _outline(image, shown_truth)
+        image = np.asarray(opened.convert("RGB").resize((side, side), Image.Resampling.LANCZOS))
+    image = overlays.laid_over(image, overlays.outline_layer(shown_truth))
     scales = []
     for stage in range(1, STAGES + 1):
         of_stage = [one.norm for one in maps if one.stage == stage]
@@ -170,7 +168,7 @@ def _sample(row: dict[str, Any], maps: Sequence[StageMap], steps: dict[str, str]
         row["ref_id"],
         row["sentence"],
         row["category"],
-        _data_uri(image, lossless=False),
+        overlays.data_uri(image),
         100 * float(truth.mean()),
         tuple(scales),
         tuple(drawn),
@@ -183,7 +181,7 @@ def _picture(
     span = scale.high - scale.low
     shares = (one.norm - scale.low) / span if span else np.zeros_like(one.norm)
     pixels = _enlarged(_colours(shares), len(shown_truth))
-    _outline(pixels, shown_truth)
+    pixels = overlays.laid_over(pixels, overlays.outline_layer(shown_truth))
     inside = inside_share(one.norm, truth)
     share = "it is zero everywhere" if inside is None else f"{inside:.1f}% of its sum inside the true mask"
     height, width = one.norm.shape
@@ -191,7 +189,7 @@ def _picture(
         f"{name}, stage {one.stage}: norm from {number(float(one.norm.min()))} to {number(float(one.norm.max()))} on "
         f"{height} by {width} positions; {share}"
     )
-    return StagePicture(_data_uri(pixels), alt, inside)
+    return StagePicture(_picture_uri(pixels), alt, inside)
 
 
 def _colours(shares: np.ndarray) -> np.ndarray:
@@ -202,7 +200,7 @@ def _colours(shares: np.ndarray) -> np.ndarray:
 
 
 def _bar() -> str:
-    return _data_uri(np.repeat(_colours(np.linspace(0, 1, 160)[None]), 12, axis=0))
+    return _picture_uri(np.repeat(_colours(np.linspace(0, 1, 160)[None]), 12, axis=0))
 
 
 def _enlarged(values: np.ndarray, side: int) -> np.ndarray:
@@ -212,21 +210,6 @@ def _enlarged(values: np.ndarray, side: int) -> np.ndarray:
     return np.ascontiguousarray(values[rows][:, columns])
 
 
-def _outline(pixels: np.ndarray, truth: np.ndarray) -> None:
-    """Draw the outline of a mask (S, S) into a picture (S, S, 3): white with a dark rim, so that it shows anywhere."""
-    from PIL import Image, ImageFilter
-
-    inner = Image.fromarray(truth.astype(np.uint8))
-    line = inner.filter(ImageFilter.MaxFilter(3))
-    rim = line.filter(ImageFilter.MaxFilter(3))
-    pixels[np.asarray(rim) > np.asarray(line)] = (20, 20, 20)
-    pixels[np.asarray(line) > np.asarray(inner)] = (255, 255, 255)
-
-
-def _data_uri(pixels: np.ndarray, *, lossless: bool = True) -> str:
-    """A picture (H, W, 3), uint8, as WebP; with loss where it is a photograph."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="WEBP", lossless=lossless, quality=82, method=4)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+def _picture_uri(pixels: np.ndarray) -> str:
+    """A picture (H, W, 3), uint8, without loss."""
+    return overlays.webp_uri(overlays.lossless(pixels))

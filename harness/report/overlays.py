@@ -95,6 +95,11 @@ def truth_layer(truth: np.ndarray) -> np.ndarray:
     return _painted(truth, np.where(truth, _CLEAR, _SHADE))
 
 
+def outline_layer(truth: np.ndarray) -> np.ndarray:
+    """What is laid over a picture to show where the object is: its outline (H x W, bool, to H x W x 4, uint8)."""
+    return _painted(truth, np.full(truth.shape, _CLEAR))
+
+
 def draw_truth(image: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Draw the true mask's outline over its image, with the rest of the image darkened (H x W x 3, uint8)."""
     return laid_over(image, truth_layer(truth))
@@ -154,7 +159,7 @@ def small_photograph(content: bytes, most: int) -> bytes:
 
 
 def lossless(layer: np.ndarray) -> bytes:
-    """An H x W x 4 uint8 array of few colours as a lossless WebP file."""
+    """An H x W x 3 or 4 uint8 array of few colours as a lossless WebP file."""
     from PIL import Image
 
     buffer = io.BytesIO()
