@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -41,9 +42,15 @@ ATTACK = '<script>alert(1)</script> the "small" ship & the harbor\'s gate'
 
 
 def make_params(folder: Path, **changes: object) -> Params:
-    """The project's own params.yaml, at a small size and in `folder`."""
+    """The project's own params.yaml, at a small size and in `folder`, with dvc.yaml beside it and no dvc.lock."""
+    shutil.copy(ROOT / "dvc.yaml", folder)
     content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    content |= {"out": str(folder / "out"), "image_size": SIDE, **changes}
+    content |= {
+        "params": str(folder / "params.yaml"),
+        "out": str(folder / "out"),
+        "image_size": SIDE,
+        **changes,
+    }
     content["statistics"] = {"resamples": 200, "permutations": 200, "seed": 0, "confidence": 0.95}
     content["report"] = {
         "html": str(folder / "html"),

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 
 import pytest
 import yaml
@@ -14,13 +13,6 @@ from harness.report.pipeline import read_pipeline
 from harness.report.provenance import dirty_sentence, facts, phase_rows, read_source, session_rows, short
 
 MD5 = "0123456789abcdef0123456789abcdef"
-
-
-@pytest.fixture
-def beside(params, tmp_path):
-    """The profile with a params file in a folder of its own, beside the project's dvc.yaml."""
-    shutil.copy(ROOT / "dvc.yaml", tmp_path / "dvc.yaml")
-    return params.model_copy(update={"params": tmp_path / "params.yaml"})
 
 
 def lock(params, *stages, report="first"):
@@ -43,26 +35,26 @@ def lock(params, *stages, report="first"):
 # dvc.yaml and dvc.lock ------------------------------------------------------------------------------------------------
 
 
-def test_the_stages_of_the_project(beside):
-    pipeline = read_pipeline(beside)
+def test_the_stages_of_the_project(params):
+    pipeline = read_pipeline(params)
     stages = {stage.name: stage for stage in pipeline.stages}
     declared = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     assert list(stages) == list(declared)
-    assert stages["train"].keys == tuple(beside.runs)
-    assert stages["prepare"].command == f"harness prepare --params {beside.params}"
+    assert stages["train"].keys == tuple(params.runs)
+    assert stages["prepare"].command == f"harness prepare --params {params.params}"
     assert (
         stages["train"]
         .commands["train@lavt-full-s1"]
         .startswith("harness train --run lavt-full-s1 --params ")
     )
-    assert f"{beside.out}/runs/<run>/history.csv" in stages["train"].outs  # one of its plots
-    assert f"{beside.out}/runs/<run>/metrics.json" in stages["evaluate"].outs
+    assert f"{params.out}/runs/<run>/history.csv" in stages["train"].outs  # one of its plots
+    assert f"{params.out}/runs/<run>/metrics.json" in stages["evaluate"].outs
     assert not any("${" in text for one in pipeline.stages for text in (one.command, *one.deps, *one.outs))
     assert "dvc.lock does not exist" in pipeline.gaps[0]
 
 
-def test_edges_follow_from_outputs_and_dependencies(beside):
-    edges = read_pipeline(beside).edges()
+def test_edges_follow_from_outputs_and_dependencies(params):
+    edges = read_pipeline(params).edges()
     assert ("train", "report") in edges
     assert ("report", "data") not in edges
     assert essential(edges) == [
@@ -79,9 +71,9 @@ def test_edges_follow_from_outputs_and_dependencies(beside):
     ]
 
 
-def test_what_dvc_recorded_without_the_reports_own_entry(beside):
-    lock(beside, "data", "train@mafn-full-s0", "train@gone-s9")
-    pipeline = read_pipeline(beside)
+def test_what_dvc_recorded_without_the_reports_own_entry(params):
+    lock(params, "data", "train@mafn-full-s0", "train@gone-s9")
+    pipeline = read_pipeline(params)
     assert pipeline.gaps == ()
     assert [(one.stage, one.path, one.size) for one in pipeline.artefacts] == [
         ("data", "out/data/file", 1234567),
@@ -96,15 +88,15 @@ def test_what_dvc_recorded_without_the_reports_own_entry(beside):
     assert stages["report"].commands["report"].startswith("harness report build")
 
 
-def test_the_reports_entry_in_dvc_lock_changes_no_byte(beside):
-    lock(beside, "data", report="first")
-    folder = build_site(beside).parent
+def test_the_reports_entry_in_dvc_lock_changes_no_byte(params):
+    lock(params, "data", report="first")
+    folder = build_site(params).parent
     first = {path.name: path.read_bytes() for path in folder.glob("*.html")}
-    lock(beside, "data", report="second")
-    build_site(beside)
+    lock(params, "data", report="second")
+    build_site(params)
     assert {path.name: path.read_bytes() for path in folder.glob("*.html")} == first
-    lock(beside, "data", "prepare")
-    build_site(beside)
+    lock(params, "data", "prepare")
+    build_site(params)
     assert (folder / "provenance.html").read_bytes() != first["provenance.html"]
 
 
@@ -117,18 +109,18 @@ def test_the_reports_entry_in_dvc_lock_changes_no_byte(beside):
         ("vars: []", "dvc.yaml has no stages. The graph"),
     ],
 )
-def test_without_dvc_yaml_the_page_says_so(beside, render_section, content, words):
-    path = beside.params.with_name("dvc.yaml")
+def test_without_dvc_yaml_the_page_says_so(params, render_section, content, words):
+    path = params.params.with_name("dvc.yaml")
     path.unlink()
     if content is not None:
         path.write_text(content)
-    page = render_section(beside, "provenance")
+    page = render_section(params, "provenance")
     assert words in page
     assert "<svg" not in page
     assert "No artefact's hash is known" in page
 
 
-def test_odd_stages_do_not_break_the_page(beside, render_section):
+def test_odd_stages_do_not_break_the_page(params, render_section):
     odd = {
         "stages": {
             "<b>": {"cmd": ["a", "b"], "outs": "x", "deps": [{"y": {}}]},
@@ -136,10 +128,10 @@ def test_odd_stages_do_not_break_the_page(beside, render_section):
             "loop": {"foreach": ["1", "2"], "do": {"cmd": "run ${item} ${unknown}", "deps": ["loop-${key}"]}},
         }
     }
-    beside.params.with_name("dvc.yaml").write_text(yaml.safe_dump(odd))
-    pipeline = read_pipeline(beside)
+    params.params.with_name("dvc.yaml").write_text(yaml.safe_dump(odd))
+    pipeline = read_pipeline(params)
     assert pipeline.stages[2].commands == {"loop@1": "run 1 ${unknown}", "loop@2": "run 2 ${unknown}"}
-    page = render_section(beside, "provenance")
+    page = render_section(params, "provenance")
     assert "<b>" not in page
     assert "&lt;b&gt;" in page
     assert not re.search(r"<t[dh][^>]*>\s*</t[dh]>", page)
@@ -165,15 +157,15 @@ def test_a_cycle_is_drawn_all_the_same():
     places(["a", "b"], edges)
 
 
-def test_the_drawing_has_words_and_every_stage_once(beside):
-    lock(beside, "data", "train@mafn-full-s0")
-    drawing = draw(read_pipeline(beside))
+def test_the_drawing_has_words_and_every_stage_once(params):
+    lock(params, "data", "train@mafn-full-s0")
+    drawing = draw(read_pipeline(params))
     assert drawing.count("<rect") == 8
-    assert f"train × {len(beside.runs)}<" in drawing
-    assert f"1 of {len(beside.runs)} recorded" in drawing
+    assert f"train × {len(params.runs)}<" in drawing
+    assert f"1 of {len(params.runs)} recorded" in drawing
     assert "prepare before train" in drawing.partition("</desc>")[0]
     assert 'role="img" aria-labelledby="dag-title dag-desc"' in drawing
-    assert drawing == draw(read_pipeline(beside))
+    assert drawing == draw(read_pipeline(params))
 
 
 # the runs' own records ------------------------------------------------------------------------------------------------
