@@ -19,6 +19,7 @@ from harness.errors import HarnessError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+KEPT = 256 * 2**20  # bytes: what training without loader processes keeps of its decoded images
 
 
 class Sample(TypedDict):
@@ -41,6 +42,7 @@ class ExpressionDataset(Dataset[Sample]):
         max_tokens: length L of a sentence in tokens.
         black_boxes: paint black squares on a share of the images (training only); None for none.
         seed: of the black boxes; the affected images are chosen once, the squares anew every epoch.
+        keep: bytes of decoded images to keep for the epochs to come, in this process; what is beyond is decoded anew.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class ExpressionDataset(Dataset[Sample]):
         max_tokens: int,
         black_boxes: BlackBoxes | None = None,
         seed: int = 0,
+        keep: int = 0,
     ) -> None:
         self.path = path
         self.table = open_split(path)
@@ -59,6 +62,8 @@ class ExpressionDataset(Dataset[Sample]):
         self.black_boxes = black_boxes
         self.seed = seed
         self.epoch = 0
+        self.keep = keep
+        self.kept: dict[int, Image.Image] = {}
         tokenizer = load_tokenizer(tokenizer_path)
         self.sentences: list[str] = self.table["sentence"].to_pylist()
         encoded = [encode(tokenizer, sentence, max_tokens) for sentence in self.sentences]
@@ -87,14 +92,25 @@ class ExpressionDataset(Dataset[Sample]):
         self.epoch = epoch
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "table"}
+        return {name: value for name, value in vars(self).items() if name not in ("table", "kept")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self.table = open_split(self.path)  # mapped anew: a worker process is not sent the images
+        self.keep, self.kept = 0, {}  # it ends with the epoch
 
     def native_image(self, index: int) -> Image.Image:
-        """The RGB image at its own size."""
+        """The RGB image at its own size; not to be changed."""
+        if (kept := self.kept.get(index)) is not None:
+            return kept
+        image = self._decode(index)
+        size = 4 * image.width * image.height  # PIL keeps RGB in four bytes a pixel
+        if size <= self.keep:
+            self.keep -= size
+            self.kept[index] = image
+        return image
+
+    def _decode(self, index: int) -> Image.Image:
         content = io.BytesIO(self.table["image"][index].as_py())
         try:
             image = Image.open(content)
@@ -135,7 +151,7 @@ class ExpressionDataset(Dataset[Sample]):
 
 
 def open_dataset(
-    params: Params, split: str, *, black_boxes: bool = False, seed: int = 0
+    params: Params, split: str, *, black_boxes: bool = False, seed: int = 0, keep: int = 0
 ) -> ExpressionDataset:
     """A prepared split with the sizes of params.yaml."""
     return ExpressionDataset(
@@ -145,17 +161,22 @@ def open_dataset(
         max_tokens=params.text.max_tokens,
         black_boxes=params.training.black_boxes if black_boxes else None,
         seed=seed,
+        keep=keep,
     )
 
 
 def paint_black_boxes(image: Image.Image, boxes: BlackBoxes, rng: np.random.Generator) -> Image.Image:
     """A copy of the native-size image with black squares at uniformly drawn places, cut at the border."""
     painted = np.array(image)
-    low, high = boxes.count
-    for _ in range(rng.integers(low, high, endpoint=True)):
-        top, left = rng.integers(image.height), rng.integers(image.width)
+    for top, left in black_box_corners(image.height, image.width, boxes, rng).tolist():
         painted[top : top + boxes.size, left : left + boxes.size] = 0
     return Image.fromarray(painted)
+
+
+def black_box_corners(height: int, width: int, boxes: BlackBoxes, rng: np.random.Generator) -> np.ndarray:
+    """Top and left of each square, int64 (n, 2)."""
+    count = int(rng.integers(*boxes.count, endpoint=True))
+    return rng.integers(np.tile([height, width], (count, 1)))
 
 
 def normalize(image: Tensor) -> Tensor:

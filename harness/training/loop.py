@@ -30,7 +30,7 @@ import torch
 from torch import nn
 
 from harness.config import Params
-from harness.data.dataset import ExpressionDataset, open_dataset
+from harness.data.dataset import KEPT, ExpressionDataset, open_dataset
 from harness.data.loader import Batch, batches
 from harness.errors import HarnessError
 from harness.evaluation import EvaluationStopped, Identity, evaluate, predict
@@ -77,8 +77,9 @@ def _train(
 ) -> None:
     phases = Phases()
     run, options, device = params.runs[name], params.training, ranks.device
-    train_data = open_dataset(params, "train", black_boxes=recipe.black_boxes, seed=run.seed)
-    val_data = open_dataset(params, "val")
+    keep = 0 if options.workers else KEPT
+    train_data = open_dataset(params, "train", black_boxes=recipe.black_boxes, seed=run.seed, keep=keep)
+    val_data = open_dataset(params, "val", keep=keep)
     plan = make_plan(params, name, recipe, rows=len(train_data), world=ranks.world)
 
     torch.manual_seed(run.seed)  # initialisation; data order, black boxes and dropout have seeds of their own

@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import pickle
 import signal
 
 import numpy as np
@@ -20,7 +21,7 @@ from harness.evaluation import predict
 CPU = torch.device("cpu")
 
 
-def boxed(params, path=None, kind=ExpressionDataset):
+def boxed(params, path=None, kind=ExpressionDataset, keep=0):
     """The train split, black boxes on half of it."""
     return kind(
         path or params.split_file("train"),
@@ -29,6 +30,7 @@ def boxed(params, path=None, kind=ExpressionDataset):
         max_tokens=20,
         black_boxes=BlackBoxes(share=0.5, size=6),
         seed=5,
+        keep=keep,
     )
 
 
@@ -72,6 +74,18 @@ def test_any_number_of_workers_and_a_resume_give_the_same_tensors(prepared, two_
     first = as_bytes(load(dataset, workers=workers, first_step=first_step))
     assert first == two_epochs[0][first_step:]
     assert as_bytes(load(dataset, epoch=1, workers=workers)) == two_epochs[1]
+
+
+@pytest.mark.parametrize("images", [0, 5, 1000])
+def test_images_that_are_kept_give_the_same_tensors(prepared, two_epochs, images):
+    """None, some, all of them; black boxes are painted on copies."""
+    dataset = boxed(prepared, keep=images * 4 * 64 * 64)
+    assert [as_bytes(load(dataset, epoch=epoch)) for epoch in range(2)] == two_epochs
+    assert len(dataset.kept) == min(images, len(dataset))
+    worker = pickle.loads(pickle.dumps(dataset))
+    assert worker.kept == {}
+    worker[0]
+    assert worker.kept == {}  # a worker ends with its epoch
 
 
 def test_two_epochs_at_once_keep_their_own_black_boxes(prepared, two_epochs):

@@ -12,7 +12,7 @@ import torch
 from toy import PROJECT
 
 from harness.config import Training, load_params
-from harness.data.dataset import ExpressionDataset, open_dataset, paint_black_boxes
+from harness.data.dataset import ExpressionDataset, black_box_corners, open_dataset, paint_black_boxes
 from harness.data.resize import resize_image
 from harness.data.text import tokenizer_file
 from harness.errors import HarnessError
@@ -179,26 +179,9 @@ def test_bullet_black_boxes_are_20_to_60_squares_of_32_pixels():
     boxes = Training().black_boxes
     assert (boxes.share, boxes.count, boxes.size) == (0.2, (20, 60), 32)
 
-    class Counted:
-        """An image that counts what is pasted into it."""
-
-        width = height = 800
-
-        def __init__(self):
-            self.boxes = []
-
-        def copy(self):
-            return self
-
-        def paste(self, color, box):
-            assert color == (0, 0, 0)
-            self.boxes.append(box)
-
-    counts = []
-    for seed in range(300):
-        image = paint_black_boxes(Counted(), boxes, np.random.default_rng(seed))
-        counts.append(len(image.boxes))
-        for left, top, right, bottom in image.boxes:
-            assert right - left == min(32, 800 - left)
-            assert bottom - top == min(32, 800 - top)
+    drawn = [black_box_corners(800, 700, boxes, np.random.default_rng(seed)) for seed in range(300)]
+    counts = [len(corners) for corners in drawn]
     assert (min(counts), max(counts)) == (20, 60)
+    corners = np.concatenate(drawn)
+    assert corners.min() == 0
+    assert corners.max(axis=0).tolist() == [799, 699]
