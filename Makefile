@@ -32,7 +32,7 @@ test: install ## the ordinary tests, in parallel
 	OMP_NUM_THREADS=1 pytest -m "not big and not nightly" -n auto
 
 test-big: install ## parity with the released networks (15 GB) and the pipeline from nothing
-	pytest -m big --durations 15
+	pytest -m big -n 2 --dist loadfile --durations 15
 
 lint: install ## ruff and mypy
 	ruff check .

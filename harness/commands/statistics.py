@@ -10,8 +10,12 @@ from harness.commands import params_option
 @click.command(name="statistics")
 @params_option
 def command(params_path: Path) -> None:
-    """Write statistics.json: every metric with its interval, every comparison with its tests."""
+    """Write statistics.json: every metric with its interval, every comparison with its tests.
+
+    A run that is not evaluated is left out, and said to be; the report states the gap.
+    """
     import os
+    import sys
     import time
 
     # Before numpy comes in: products this small gain nothing from a second thread and lose much on a busy machine.
@@ -20,8 +24,14 @@ def command(params_path: Path) -> None:
     from harness.files import write_json
     from harness.progress import Progress
     from harness.statistics.build import build, plan
+    from harness.statistics.evaluated import evaluate_command, evaluated
 
-    params = load_params(params_path)
+    params, left_out = evaluated(load_params(params_path))
+    for run, table in left_out.items():
+        print(
+            f"{run} is left out: there is no {table}; `{evaluate_command(params, run)}` writes it",
+            file=sys.stderr,
+        )
     started = time.monotonic()
     entries = plan(params)
     with Progress("statistics", len(entries), "entries") as progress:

@@ -118,14 +118,21 @@ def forest_plot(
     if not drawn:
         return None
     width, height = 9.2, 0.55 + 0.26 * len(lines)
+    letters = max(len(f"{pair.a} versus {pair.b}") for pair in drawn)
+    left, right = min(0.36, (0.2 + 0.066 * letters) / width), 0.70
+
+    def at(share: float) -> float:
+        """A place on the figure, from 0 at its left edge to 1, in shares of the axes' width."""
+        return (share - left) / (right - left)
+
     with canvas(width, height) as (figure, (axis,)):
-        figure.subplots_adjust(left=0.36, right=0.70, top=1 - 0.05 / height, bottom=0.5 / height)
+        figure.subplots_adjust(left=left, right=right, top=1 - 0.05 / height, bottom=0.5 / height)
         axis.axvline(0, color=MUTED, linewidth=0.9)
         columns = axis.get_yaxis_transform()  # x in shares of the axes' width, y in lines
         values = [0.0]
         for position, line in enumerate(lines):
             if isinstance(line, str):
-                axis.text(-0.36 / 0.34, -position, line, transform=columns, va="center", weight="bold")
+                axis.text(at(0), -position, line, transform=columns, va="center", weight="bold")
                 continue
             found = line.comparison.metrics[metric]
             significant = line.significant(metric, alpha)
@@ -139,13 +146,14 @@ def forest_plot(
             }
             axis.plot([found.difference], [-position], "o", markersize=6, markeredgewidth=1.5, **mark)
             word = {True: "significant", False: "not significant", None: "not tested"}[significant]
+            for share, text, side in (
+                (left - 0.01, f"{line.a} versus {line.b}", "right"),
+                (0.755, signed(found.difference), "right"),
+                (0.765, interval(found.interval), "left"),
+            ):
+                axis.text(at(share), -position, text, transform=columns, va="center", ha=side)
             axis.text(
-                -0.03, -position, f"{line.a} versus {line.b}", transform=columns, va="center", ha="right"
-            )
-            axis.text(1.16, -position, signed(found.difference), transform=columns, va="center", ha="right")
-            axis.text(1.19, -position, interval(found.interval), transform=columns, va="center")
-            axis.text(
-                1.56, -position, word, transform=columns, va="center", color=INK if significant else MUTED
+                at(0.89), -position, word, transform=columns, va="center", color=INK if significant else MUTED
             )
         margin = 0.04 * (max(values) - min(values) or 1)
         axis.set_xlim(min(values) - margin, max(values) + margin)

@@ -129,14 +129,9 @@ def _row(
     summaries = {split: statistics.summary(variant, split) for split in splits}
     found = [summary for summary in summaries.values() if summary is not None]
     if not found:
-        runs = ", ".join(f"{variant}-s{seed}" for seed in planned) or f"{variant}: no run in params.yaml"
-        return MeasuredRow(
-            name,
-            variant,
-            (),
-            missing_seeds=planned,
-            gap=f"Not measured ({runs} missing from statistics.json)",
-        )
+        runs = ", ".join(f"{variant}-s{seed}" for seed in planned)
+        reason = f"{runs} missing from statistics.json" if runs else f"no run of {variant} in params.yaml"
+        return MeasuredRow(name, variant, (), missing_seeds=planned, gap=f"Not measured ({reason})")
     seeds = tuple(sorted({seed for summary in found for seed in summary.seeds}))
     missing = tuple(seed for seed in planned if seed not in seeds)
     return MeasuredRow(name, variant, _cells(summaries, metrics, splits), seeds, missing)

@@ -11,13 +11,12 @@ from harness.breakdowns import BREAKDOWNS, breakdown
 from harness.config import Params, Statistics
 from harness.errors import HarnessError
 from harness.statistics.comparison import compare
-from harness.statistics.evaluated import SPLITS, TRIVIAL, read_runs, runs_of
+from harness.statistics.evaluated import PROTOCOL, SPLITS, TRIVIAL, read_runs, runs_of
 from harness.statistics.ranking import compare_all
 from harness.statistics.summary import summarize_runs
 
 SCHEMA_VERSION = 2
 REFERENCE_ROW = "[1,3,5]"  # of Table III: the paper's choice of kernels, against which it sets the others
-PROTOCOL = "resized"  # of the comparisons; the released one
 
 Part = Literal["summaries", "comparisons", "trivial", "shuffled", "breakdowns", "rankings"]
 PARTS: tuple[Part, ...] = ("summaries", "comparisons", "trivial", "shuffled", "breakdowns", "rankings")

@@ -10,6 +10,7 @@ from harness.errors import HarnessError, suggestion
 from harness.samples import read_samples
 
 SPLITS = ("val", "test")  # those that are evaluated
+PROTOCOL = "resized"  # of the comparisons and of shuffled sentences; the released one
 TRIVIAL = ("trivial-empty", "trivial-whole", "trivial-mean")  # one run each, with seed 0 and no meaning to it
 
 
@@ -78,6 +79,27 @@ def evaluate_command(params: Params, run: str) -> str:
     what = "--trivial" if is_trivial(run) else f"--run {run}"
     profile = "" if str(params.params) == "params.yaml" else f" --params {params.params}"
     return f"harness evaluate {what}{profile}"
+
+
+def evaluated(params: Params) -> tuple[Params, dict[str, Path]]:
+    """The profile with those of its runs alone that are evaluated, and of each other run a table that it lacks.
+
+    Raises:
+        HarnessError: none is.
+    """
+    lacking = {}
+    for run in params.runs:
+        tables = [(split, protocol, False) for split in SPLITS for protocol in params.evaluation.protocols]
+        tables += [("test", PROTOCOL, True)] if PROTOCOL in params.evaluation.protocols else []
+        paths = [
+            table_path(params, run, split, protocol, shuffled=mixed) for split, protocol, mixed in tables
+        ]
+        if missing := [path for path in paths if not path.is_file()]:
+            lacking[run] = missing[0]
+    if len(lacking) == len(params.runs):
+        raise HarnessError(f"no run of {params.params} is evaluated; `dvc repro` trains and evaluates them")
+    runs = {name: run for name, run in params.runs.items() if name not in lacking}
+    return params.model_copy(update={"runs": runs}), lacking
 
 
 def read_run(params: Params, run: str, split: str, protocol: str, *, shuffled: bool = False) -> pd.DataFrame:

@@ -5,9 +5,11 @@ import sys
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from sample_tables import copied_profile, evaluated_profile, sample_table, without
 
 from harness.breakdowns import BREAKDOWNS, breakdown
+from harness.commands.statistics import command
 from harness.errors import HarnessError
 from harness.metrics import METRICS, summarize
 from harness.samples import read_samples, write_samples
@@ -205,6 +207,41 @@ def test_a_run_that_is_not_evaluated_is_an_error_with_the_command(params, tmp_pa
     )
     with pytest.raises(HarnessError, match=re.escape(message)):
         build(params)
+
+
+def test_the_command_leaves_out_what_is_not_evaluated_and_says_so(params, tmp_path):
+    """A model, a seed, and a run whose evaluation was interrupted."""
+    params = copied_profile(params, tmp_path)
+    for run in ("rmsin-full-s0", "rmsin-full-s1", "lavt-full-s1"):
+        without(params, run)
+    (params.run_dir("mafn-k1-s0") / "test-shuffled.resized.parquet").unlink()
+    result = CliRunner().invoke(command, ["--params", str(params.params)])
+    assert result.exit_code == 0, result.output
+    assert [line.split(" is left out: there is no ")[0] for line in result.stderr.splitlines()[:4]] == [
+        "rmsin-full-s0", "lavt-full-s1", "rmsin-full-s1", "mafn-k1-s0",
+    ]  # fmt: skip
+    assert (
+        f"test-shuffled.resized.parquet; `harness evaluate --run mafn-k1-s0 --params {params.params}`"
+        in result.stderr
+    )
+    content = json.loads(params.statistics_file.read_text())
+    seeds = {f"{s['model']}-{s['variant']}": s["seeds"] for s in content["summaries"]}
+    assert "rmsin-full" not in seeds
+    assert "mafn-k1" not in seeds
+    assert (seeds["lavt-full"], seeds["mafn-full"]) == ([0], [0, 1])
+    assert pairs(content["comparisons"])[:2] == [
+        ("mafn-full", "lavt-full", split) for split in ("test", "val")
+    ]
+    assert content["rankings"][0]["models"] == ["mafn-full", "lavt-full"]
+
+
+def test_the_command_needs_one_evaluated_run(params, tmp_path):
+    params = copied_profile(params, tmp_path)
+    for run in params.runs:
+        without(params, run)
+    result = CliRunner().invoke(command, ["--params", str(params.params)])
+    assert isinstance(result.exception, HarnessError)
+    assert f"no run of {params.params} is evaluated; `dvc repro`" in str(result.exception)
 
 
 def test_a_table_of_another_run_or_dataset_is_an_error(params, tmp_path):
