@@ -49,6 +49,7 @@ class Jobs:
 
         def is_back():
             if self.call("squeue", "--noheader", "--format=%r", "--jobs", job).strip() == "BeginTime":
+                time.sleep(2)  # a start in the second of the requeue has a "job credential revoked"
                 self.call("scontrol", "update", f"JobId={job}", "StartTime=now")
                 time.sleep(2)
             return len(events(self.project)) > restarts
