@@ -11,6 +11,7 @@ from typing import Any
 import rich_click as click
 
 from harness import __version__
+from harness.commands import in_profile
 from harness.errors import HarnessError, suggestion
 
 COMMANDS = {  # in the order of the work
@@ -67,7 +68,7 @@ def main() -> None:
         cli(prog_name="harness")
     except HarnessError as error:
         if error.rank is not None or os.environ.get("RANK", "0") == "0":
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {in_profile(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader of our output, `head` say, is gone
         sys.stderr.close()

@@ -270,9 +270,12 @@ class Params(Section):
         for candidate in (name, f"{model}-full-s{seed}"):
             if candidate in self.runs:
                 return candidate
-        raise HarnessError(
-            f"{self.params} has no run {name!r}.{suggestion(name, list(self.runs))} Runs: {', '.join(self.runs)}"
-        )
+        variants = (model, f"{model}-full")
+        same = [run for run, options in self.runs.items() if options.variant in variants]
+        if same:
+            raise HarnessError(f"{self.params} has no run {name!r}; of {model} it has {', '.join(same)}")
+        hint = suggestion(name, list(self.runs))
+        raise HarnessError(f"{self.params} has no run {name!r}.{hint} Runs: {', '.join(self.runs)}")
 
 
 def load_params(path: Path | str = "params.yaml") -> Params:

@@ -15,5 +15,6 @@ def suggestion(name: str, known: list[str]) -> str:
     """Return " Did you mean 'x'?" for the known name closest to `name`, or "" when none is close."""
     from difflib import get_close_matches
 
-    close = get_close_matches(name, known, n=1, cutoff=0.5)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    lower = {one.lower(): one for one in reversed(known)}
+    close = get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
+    return f" Did you mean {lower[close[0]]!r}?" if close else ""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 2
 FORMATS = ("table", "json", "markdown", "latex", "html")
+BY_ENDING = {".json": "json", ".md": "markdown", ".tex": "latex", ".html": "html"}
 
 
 def _seeds(ctx: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -43,7 +44,9 @@ def _seeds(ctx: click.Context, option: click.Parameter, value: str | None) -> tu
     type=click.IntRange(100, 1_000_000),
     help="Of bootstrap and test; by default params.yaml's.",
 )
-@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(FORMATS), help="By default what FILE ends in, or else table."
+)
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write to a file."
 )
@@ -56,7 +59,7 @@ def command(
     metrics: tuple[str, ...],
     by: str | None,
     resamples: int | None,
-    form: str,
+    form: str | None,
     out: Path | None,
     params_path: Path,
 ) -> None:
@@ -69,7 +72,7 @@ def command(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if len(names) < 2:
         raise click.UsageError(f"a comparison needs two models at least, not {names[0]!r} alone")
-    from harness.comparing.sides import is_file, read_sides
+    from harness.comparing.sides import is_file, read_sides, shared_runs
     from harness.files import require_writable
     from harness.statistics import compare_all
 
@@ -85,9 +88,12 @@ def command(
     tables = {side.label: side.samples for side in sides}
     ranking = compare_all(tables, metrics=metrics or _all_metrics(), **options)
     bins = _bins(tables, by, ranking, options) if by is not None else None
+    form = form or (BY_ENDING.get(out.suffix) if out else None) or "table"
     notes = list(dict.fromkeys(note for side in sides for note in side.notes))
     if len(sides) == 2 and sides[0].samples.equals(sides[1].samples):
         notes.append("A and B hold the same rows; every difference is 0 by construction.")
+    else:
+        notes += shared_runs(sides)
     _deliver(_render(ranking, bins, metrics, notes, form), out)
 
 

@@ -33,7 +33,7 @@ def read_csv(path: Path | str) -> pd.DataFrame:
         # As text first: a number that is none is then named with its line, and no sentence ("NA") becomes a gap.
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8", skipinitialspace=True)
     except FileNotFoundError:
-        raise HarnessError(f"{path} does not exist") from None
+        raise HarnessError(f"{path} does not exist; docs/comparing.md says what it has to hold") from None
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise HarnessError(
             f"{path} cannot be read as CSV ({' '.join(str(error).split())}); it wants a header and commas, in UTF-8"

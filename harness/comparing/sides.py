@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from string import ascii_uppercase
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from harness.config import Params
 
 FILES = (".parquet", ".csv")
+RUN = ("model", "variant", "seed")  # columns that name a run
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,26 @@ def read_sides(
         for name in names
     ]
     return _with_labels(sides, names)
+
+
+def shared_runs(sides: Sequence[Side]) -> list[str]:
+    """A note for every two sides that hold the same rows of a run."""
+    held = [_by_run(side.samples) for side in sides]
+    return [
+        f"{a.label} and {b.label} share {', '.join(both)}: the difference is pulled towards 0, its tests do not hold."
+        for (a, of_a), (b, of_b) in combinations(zip(sides, held, strict=True), 2)
+        if (both := [name for name, rows in of_a.items() if name in of_b and rows.equals(of_b[name])])
+    ]
+
+
+def _by_run(samples: "pd.DataFrame") -> "dict[str, pd.DataFrame]":
+    """The rows of each run by its name; none where the columns that name it are missing."""
+    if not set(RUN) <= set(samples):
+        return {}
+    return {
+        f"{model}-{variant}-s{seed}": rows.reset_index(drop=True)
+        for (model, variant, seed), rows in samples.groupby(list(RUN))
+    }
 
 
 def _with_labels(sides: list[Side], names: Sequence[str]) -> list[Side]:

@@ -57,6 +57,11 @@ def resolve(params: Params, name: str) -> tuple[str, ...]:
             if runs := runs_of(params, candidate):
                 return runs
             raise HarnessError(f"{params.params} has no run of the variant {candidate}; add one under `runs`")
+    for candidate in (model, f"{model}-full"):
+        if separator and (runs := runs_of(params, candidate)):
+            raise HarnessError(f"{params.params} has no run {name!r}; of {model} it has {', '.join(runs)}")
+    if Path(name).exists():
+        raise HarnessError(f"{name} is no file of per-sample results: those end in .parquet or .csv")
     short = [variant.removesuffix("-full") for variant in variants if variant.endswith("-full")]
     known = "\n".join(
         f"  {variant}, seed{'s' if len(runs) > 1 else ''} {', '.join(str(seed_of(params, run)) for run in runs)}"

@@ -15,6 +15,11 @@ from harness.statistics.multiplicity import enough_permutations, floor_warning, 
 from harness.statistics.pairing import pair
 from harness.statistics.resampling import bootstrap_sums, cluster_sums, mean_metrics, percentile_interval
 
+OTHER_NAMES = {  # what the literature calls them
+    "giou": " gIoU is mIoU in part of the literature, oIoU in other papers.",
+    "ciou": " cIoU, cumulative IoU, is oIoU.",
+}
+
 
 def count(n: int, thing: str) -> str:
     """ "1 pair", "3 pairs"."""
@@ -83,9 +88,8 @@ def compare_all(
         raise HarnessError(f"{len(names)} model: a comparison needs two at least")
     for metric in metrics:
         if metric not in METRICS:
-            raise HarnessError(
-                f"there is no metric {metric!r}.{suggestion(metric, list(METRICS))} There are {', '.join(METRICS)}"
-            )
+            hint = OTHER_NAMES.get(metric.lower()) or suggestion(metric, list(METRICS))
+            raise HarnessError(f"there is no metric {metric!r}.{hint} There are {', '.join(METRICS)}")
     alpha = 1 - confidence
     pairs = list(combinations(names, 2))
     tests = len(pairs) * len(metrics)

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from toy import PROJECT, toy_params
 
 HARNESS = Path(sys.executable).with_name("harness")
@@ -112,3 +113,22 @@ def test_a_typo_in_params_is_named(tmp_path, break_line):
     result = harness("prepare", "--params", tmp_path / "params.yaml")
     assert result.returncode == 2
     assert f"Did you mean {key!r}?" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "way_out"),
+    [
+        (["report", "build"], "`harness statistics --params profiles/rrsisd/params.yaml`"),
+        (["evaluate", "--run", "mafn-s2401"], "`harness prepare --params profiles/rrsisd/params.yaml`"),
+        (["statistics"], "`dvc repro profiles/rrsisd/dvc.yaml`"),
+        (["train", "--run", "mafn-s0"], "of mafn it has mafn-full-s2401, mafn-full-s2402, mafn-full-s2403"),
+    ],
+)
+def test_the_way_out_is_that_of_the_profile(tmp_path, arguments, way_out):
+    content = yaml.safe_load((PROJECT / "profiles/rrsisd/params.yaml").read_text())
+    (tmp_path / "profiles/rrsisd").mkdir(parents=True)
+    (tmp_path / "profiles/rrsisd/params.yaml").write_text(yaml.safe_dump(content))
+    (tmp_path / "reports").symlink_to(PROJECT / "reports")
+    result = harness(*arguments, "--params", "profiles/rrsisd/params.yaml", cwd=tmp_path)
+    assert result.returncode == 2
+    assert way_out in result.stderr

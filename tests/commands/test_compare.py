@@ -235,3 +235,43 @@ def test_what_a_comparison_cannot_mean_is_noted(params, tmp_path):
     assert "last.parquet was made with the weights of the last step" in " ".join(output.split())
     assert "own.parquet was made" not in output
     assert "Note" not in run(params, "mafn", "rmsin").output
+
+
+def test_models_that_share_a_run_are_noted(params):
+    note = "mafn-s0 and mafn share mafn-full-s0: the difference is pulled towards 0, its tests do not hold."
+    assert json.loads(run(params, "mafn-s0", "mafn", "--format", "json").output)["notes"] == [note]
+    assert "notes" not in json.loads(run(params, "mafn-s0", "mafn-s1", "--format", "json").output)
+    shuffled = params.run_dir("mafn-full-s0") / "test-shuffled.resized.parquet"
+    assert "share" not in run(params, "mafn-s0", str(shuffled)).output
+
+
+@pytest.mark.parametrize(
+    ("name", "start"), [("json", "{"), ("tex", "\\begin"), ("md", ""), ("html", "<"), ("txt", "mini")]
+)
+def test_a_file_has_the_format_that_its_name_ends_in(params, tmp_path, name, start):
+    run(params, "mafn", "rmsin", "--out", str(tmp_path / f"it.{name}"))
+    text = (tmp_path / f"it.{name}").read_text()
+    assert text.startswith(start)
+    form = {"json": "json", "tex": "latex", "md": "markdown", "html": "html", "txt": "table"}[name]
+    run(params, "mafn", "rmsin", "--format", form, "--out", str(tmp_path / "other.json"))
+    assert (tmp_path / "other.json").read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["mafn-s7", "rmsin"], "has no run 'mafn-s7'; of mafn it has mafn-full-s0, mafn-full-s1"),
+        (["MAFN", "rmsin"], "Did you mean 'mafn'?"),
+        (["mafn", "README.md"], "README.md is no file of per-sample results: those end in .parquet or .csv"),
+        (["mafn", "no.csv"], "no.csv does not exist; docs/comparing.md says"),
+        (
+            ["mafn", "rmsin", "--metric", "gIoU"],
+            "gIoU is mIoU in part of the literature, oIoU in other papers.",
+        ),
+        (["mafn", "rmsin", "--metric", "cIoU"], "cIoU, cumulative IoU, is oIoU."),
+        (["mafn", "rmsin", "--metric", "miou"], "Did you mean 'mIoU'?"),
+    ],
+)
+def test_what_newcomers_type_is_answered(params, arguments, message):
+    with pytest.raises(HarnessError, match=re.escape(message)):
+        run(params, *arguments)

@@ -363,7 +363,7 @@ def test_the_command_prints_what_the_page_links_to(params, tmp_path, inputs):
 def test_a_wrong_name_is_told_with_the_right_ones(params, tmp_path):
     with pytest.raises(HarnessError) as error:
         run(params, tmp_path, "reproducton")
-    assert "there is no table 'reproducton'. Did you mean 'reproduction'? Tables: 1, reruns, 2" in str(
+    assert "there is no table 'reproducton'. Did you mean 'reproduction'? Tables:\n1, reruns, 2" in str(
         error.value
     )
     assert error.value.exit_code == 2

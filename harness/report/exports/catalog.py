@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from textwrap import fill
 from types import MappingProxyType
 
 from harness.errors import HarnessError, suggestion
@@ -51,9 +52,8 @@ def require_name(name: str) -> None:
         HarnessError: names the closest one and all there are.
     """
     if name not in EXPORTS:
-        raise HarnessError(
-            f"there is no table {name!r}.{suggestion(name, list(EXPORTS))} Tables: {', '.join(EXPORTS)}"
-        )
+        lines = fill(", ".join(EXPORTS), 76, break_on_hyphens=False)
+        raise HarnessError(f"there is no table {name!r}.{suggestion(name, list(EXPORTS))} Tables:\n{lines}")
 
 
 def table_files(inputs: Inputs) -> dict[str, str]:
