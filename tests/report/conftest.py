@@ -1,3 +1,4 @@
+import pickle
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,11 +7,41 @@ import pytest
 from report_inputs import make_inputs, make_params
 
 from harness.config import Params
+from harness.data.card import figures
+from harness.report import breakdowns, overview, sections
 from harness.report.build import build_single_page, build_site
 from harness.report.sections import SECTIONS, read_inputs
 from harness.report.site import Page, render_pages
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+DRAWN: dict[tuple[str, bytes], object] = {}
+
+
+@pytest.fixture(autouse=True)
+def figures_are_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A figure depends on its arguments alone, and drawing takes most of a build: the next test gets the same one."""
+
+    def remember(draw: Callable[..., object]) -> Callable[..., object]:
+        def again(*arguments: object, **options: object) -> object:
+            key = draw.__name__, pickle.dumps((arguments, options))
+            if key not in DRAWN:
+                drawn = draw(*arguments, **options)
+                DRAWN[key] = tuple(drawn) if isinstance(drawn, Iterator) else drawn
+            return DRAWN[key]
+
+        return again
+
+    for module, name in (
+        (breakdowns, "dot_plot"),
+        (sections, "training_curves"),
+        (sections, "forest_plot"),
+        (overview, "forest_plot"),
+        (figures, "position_maps"),
+        (figures, "size_histograms"),
+    ):
+        monkeypatch.setattr(module, name, remember(getattr(module, name)))
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,7 @@ def test_one_file_is_written_where_it_is_asked_for(profile, params, tmp_path):
 def test_a_report_that_is_not_there_names_the_command(profile, command):
     done = report(command, "--params", profile)
     assert done.returncode == 2
-    assert "`harness report build` writes it" in done.stderr
+    assert f"`harness report build --params {profile}` writes it" in done.stderr
     assert "Traceback" not in done.stderr
 
 
