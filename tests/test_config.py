@@ -86,8 +86,10 @@ def test_a_run_may_be_called_by_its_short_name(tmp_path):
     params = toy_params(tmp_path)
     assert params.run_name("mafn-s0") == "mafn-full-s0"
     assert params.run_name("mafn-k1-s0") == "mafn-k1-s0"
-    with pytest.raises(HarnessError, match="Did you mean 'mafn-full-s1'"):
+    with pytest.raises(HarnessError, match="of mafn-full it has mafn-full-s0, mafn-full-s1"):
         params.run_name("mafn-full-s9")
+    with pytest.raises(HarnessError, match="Did you mean 'mafn-full-s0'"):
+        params.run_name("mafm-full-s0")
 
 
 def test_a_pretrained_start_is_a_switch_or_names_its_sources(tmp_path):

@@ -292,7 +292,7 @@ def test_names_of_runs(params, name, runs):
     [
         ("rmsim", "rmsin"),
         ("mafn-k2", "mafn-k1"),
-        ("mafn-k1-s9", "mafn-k1-s0"),
+        ("mafm-k1-s0", "mafn-k1-s0"),
         ("trivial-mena", "trivial-mean"),
     ],
 )

@@ -4,8 +4,11 @@ import os
 import signal
 
 import psutil
+import pytest
 import yaml
 from toy_project import begin_sweep, behave, events, recorded, started, sweep, wait_until
+
+pytestmark = pytest.mark.big
 
 
 def ended(process):
@@ -24,7 +27,7 @@ def log_of(project, run, out="out/embedded"):
 
 
 def test_runs_train_side_by_side_and_a_failure_leaves_the_others_alone(project):
-    """In the paper's profile, whose pipeline is a link, and on two devices."""
+    """In the paper's profile, whose pipeline lies elsewhere, and on two devices."""
     profile, lock, out = ["--params", "profiles/rrsisd/params.yaml"], "profiles/rrsisd/dvc.lock", "out/rrsisd"
     # The second and the third wait for each other to be in training. Others than we interrupt the fourth.
     behave(

@@ -56,7 +56,7 @@ def make_project(folder: Path) -> Path:
         (folder / path).write_text(yaml.safe_dump(content, sort_keys=False))
         for name in ("source", "data"):
             (folder / out / name).mkdir(parents=True)
-    (folder / "profiles/rrsisd/dvc.yaml").symlink_to("../../dvc.yaml")
+    shutil.copy(folder / "dvc.yaml", folder / "profiles/rrsisd")
     (folder / ".dvcignore").write_text("__pycache__/\n")
     dvc(folder, "init", "--no-scm", "--quiet")
     dvc(folder, "config", "core.analytics", "false")
