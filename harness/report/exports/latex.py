@@ -133,7 +133,8 @@ def _body(layout: Layout) -> list[str]:
             if place:
                 lines.append(r"\midrule")
             title = rf"\textit{{{latex(group.title)}}}"
-            lines.append(latex_row([rf"\multicolumn{{{len(layout.headings)}}}{{@{{}}l@{{}}}}{{{title}}}"]))
+            heading = latex_row([rf"\multicolumn{{{len(layout.headings)}}}{{@{{}}l@{{}}}}{{{title}}}"])
+            lines.append(f"{heading}*")  # no page ends here
         for row in rows:
             lines += _row(row)
         if not rows:
