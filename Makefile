@@ -31,7 +31,7 @@ check: install ## the regression gate: what `make demo` made against reports/ref
 test: install ## the ordinary tests, in parallel
 	OMP_NUM_THREADS=1 pytest -m "not big and not nightly" -n auto
 
-test-big: install ## parity with the released networks (15 GB) and the pipeline from nothing
+test-big: install ## parity, kills, clusters, browsers, a pipeline (15 GB, 20 min)
 	pytest -m big -n 2 --dist loadfile --durations 15
 
 lint: install ## ruff and mypy

@@ -56,8 +56,8 @@ def test_every_run_has_its_folder_in_the_repository(path):
     ("path", "profile"),
     [
         ("dvc.yaml", "params.yaml"),
-        ("profiles/rrsisd/dvc.yaml", "profiles/rrsisd/params.yaml"),
-        ("profiles/seeds/dvc.yaml", "profiles/seeds/params.yaml"),
+        pytest.param("profiles/rrsisd/dvc.yaml", "profiles/rrsisd/params.yaml", marks=pytest.mark.big),
+        pytest.param("profiles/seeds/dvc.yaml", "profiles/seeds/params.yaml", marks=pytest.mark.big),
     ],
 )
 def test_all_profiles_resolve_every_stage(tmp_path, path, profile):

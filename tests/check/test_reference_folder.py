@@ -220,6 +220,7 @@ main()
 
 
 @pytest.mark.parametrize("moment", [0, 1])
+@pytest.mark.big
 def test_a_kill_while_updating_leaves_the_old_reference(gate, tmp_path, moment):
     """Before the first rename, and between the two."""
     worse = profile(tmp_path / "worse", "toy", quality={"mafn-full": -0.25})

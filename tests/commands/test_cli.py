@@ -73,6 +73,7 @@ def test_bad_input_is_one_message_and_exit_code_2(tmp_path):
         assert not result.stdout
 
 
+@pytest.mark.big
 def test_stages_out_of_order_name_the_stage_before(tmp_path):
     toy_params(tmp_path)
     for command, needed in ((["prepare"], "data source"), (["train", "--run", "mafn-s0"], "prepare")):

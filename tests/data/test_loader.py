@@ -230,6 +230,7 @@ class Deadly(ExpressionDataset):
         return super().__getitem__(index)
 
 
+@pytest.mark.big
 def test_a_worker_that_is_killed_is_one_message(prepared):
     with pytest.raises(
         HarnessError, match=r"a loader process failed \(.+\); .*lower training\.workers"

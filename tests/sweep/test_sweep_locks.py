@@ -29,6 +29,7 @@ def hold(path: Path, seconds: float) -> "subprocess.Popen[str]":
     return process
 
 
+@pytest.mark.big
 def test_a_training_that_dvc_failed_to_record_is_recorded_and_not_repeated(project):
     behave(project, mafn_full_s0={"steps": 60})
     process = begin_sweep(project, "mafn-s0")

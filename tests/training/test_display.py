@@ -304,6 +304,7 @@ def test_a_request_to_stop_is_answered_at_once():
     assert "SIGTERM: this step ends and is saved; a second signal stops at once" in plain(shown)
 
 
+@pytest.mark.big
 def test_a_terminal_is_left_in_order_after_an_error_and_after_a_kill():
     status, _, shown = run_on_terminal("raise KeyError('x')")
     assert status == 1

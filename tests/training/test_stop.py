@@ -90,6 +90,7 @@ def test_the_death_of_the_parent_is_a_request(through_a_shell):
         assert stream.readline() == "the end of its parent process\n"
 
 
+@pytest.mark.big
 def test_under_nohup_the_parent_may_end():
     parent, stream = adopted(["nohup", sys.executable, "-c", textwrap.dedent(LISTENING)])
     listener = psutil.Process(parent.pid).children()[0]

@@ -282,6 +282,7 @@ def test_from_a_hub_and_afterwards_without_it(
             assert found[name] == pytest.approx(tensor.double().sum().item())
 
 
+@pytest.mark.big
 def test_without_a_hub_it_says_what_to_download(tmp_path: Path) -> None:
     done = in_a_process(LOAD, "http://127.0.0.1:9", tmp_path / "cache", HF_HUB_OFFLINE="1")
     assert done.returncode == 1

@@ -105,6 +105,7 @@ main()
     assert [path.name for path in fetching.staging.iterdir()] == ["lock"]
 
 
+@pytest.mark.big
 def test_two_fetches_at_once(server, fetching, mirror, files):
     url = server.put("/set.zip", mirror, rate=500_000)
     first = start("--from", url, "--to", fetching.root)
