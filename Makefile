@@ -19,13 +19,13 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: install ## the whole pipeline on drawn images: data, 11 networks, report (20 to 30 min)
+demo: install ## the pipeline on drawn images: data, 11 networks, report (20 to 30 min)
 	dvc repro
 	@echo
 	@harness compare mafn rmsin
 	@echo "Report: $(CURDIR)/reports/html/index.html"
 
-check: install ## the regression gate: what `make demo` made against reports/reference
+check: install ## what `make demo` made against reports/reference
 	harness check --junit out/check/junit.xml --markdown out/check/summary.md
 
 test: install ## the ordinary tests, in parallel
