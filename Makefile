@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: install ## the pipeline on drawn images: 11 networks, report (20 to 30 min)
+demo: install ## the pipeline on drawn images: 11 networks, report (25 min)
 	dvc repro
 	@echo
 	@harness compare mafn rmsin
