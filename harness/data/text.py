@@ -97,11 +97,22 @@ def load_tokenizer(path: Path) -> Tokenizer:
     """
     if not path.is_file():
         raise HarnessError(f"{path} does not exist; `harness prepare` writes it")
+    return read_tokenizer(path.read_bytes(), str(path))
+
+
+def read_tokenizer(content: bytes | str, where: str) -> Tokenizer:
+    """A tokenizer from its JSON, without truncation or padding of its own.
+
+    Raises:
+        HarnessError: it is none; names `where` it comes from.
+    """
     try:
-        tokenizer = Tokenizer.from_file(str(path))
+        tokenizer = (
+            Tokenizer.from_buffer(content) if isinstance(content, bytes) else Tokenizer.from_str(content)
+        )
     except Exception as error:  # the library raises bare Exception
         raise HarnessError(
-            f"{path} is not a tokenizer ({error}); write it again with `harness prepare`"
+            f"{where} is not a tokenizer ({error}); write it again with `harness prepare`"
         ) from None
     tokenizer.no_truncation()
     tokenizer.no_padding()

@@ -36,7 +36,7 @@ from harness.errors import HarnessError
 from harness.evaluation import EvaluationStopped, Identity, evaluate, predict
 from harness.metrics import summarize
 from harness.provenance import Phases, Session
-from harness.training.checkpoint import build_network, checkpoint_file, save_checkpoint
+from harness.training.checkpoint import build_network, checkpoint_file, describe_network, save_checkpoint
 from harness.training.curves import Curves
 from harness.training.display import TrainingDisplay
 from harness.training.distributed import Ranks, joined
@@ -239,7 +239,8 @@ def _train(
                 display.measure(measured["oIoU"], measured["mIoU"])
                 if measured["oIoU"] > best_oiou:
                     best_step, best_oiou = step, measured["oIoU"]
-                    ranks.on_main(save_checkpoint, model, checkpoints.best_file(step), {"run": name, **row})
+                    described = describe_network(params, name) | row
+                    ranks.on_main(save_checkpoint, model, checkpoints.best_file(step), described)
             curves.epoch(row)
             epoch_loss = 0.0
             save()

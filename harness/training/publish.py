@@ -13,7 +13,7 @@ from harness.files import atomic_write, read_json, write_json
 from harness.memory import peak_memory
 from harness.progress import clock
 from harness.provenance import Phases, Session, provenance
-from harness.training.checkpoint import checkpoint_file, last_file, save_checkpoint
+from harness.training.checkpoint import checkpoint_file, describe_network, last_file, save_checkpoint
 from harness.training.curves import Curves
 from harness.training.plan import Plan
 from harness.training.resume import Checkpoints
@@ -46,7 +46,7 @@ def publish(params: Params, name: str, model: nn.Module, checkpoints: Checkpoint
         HarnessError: a file cannot be written.
     """
     folder, history = params.run_dir(name), results.curves.history
-    save_checkpoint(model, last_file(params, name), {"run": name, **history[-1]})
+    save_checkpoint(model, last_file(params, name), describe_network(params, name) | history[-1])
     with atomic_write(checkpoint_file(params, name)) as temporary:
         temporary.unlink()
         best = checkpoints.best_file(results.best_step)

@@ -39,7 +39,11 @@ def load_official(model: nn.Module, weights: Path | str | Mapping[str, Tensor]) 
         HarnessError: the file cannot be read, or a tensor is unknown, missing or of another shape; `model` is then
             unchanged.
     """
-    tensors, where = _tensors(weights)
+    return fill(model, *_tensors(weights))
+
+
+def fill(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> list[str]:
+    """`load_official` for tensors that are read already, from the file `where`."""
     try:
         return load(model, tensors)
     except ValueError as error:
@@ -69,11 +73,7 @@ def convert_file(model_name: str, source: Path, target: Path) -> Converted:
         HarnessError: as in `load_official`, or the file holds another model.
     """
     tensors, where = _tensors(source)
-    held = held_model(tensors)
-    if held is None:
-        raise HarnessError(f"{where}: {_no_family(tensors)}")
-    if held != model_name:
-        raise HarnessError(f"{where} holds {held}, not {model_name}: pass --model {held}")
+    held = family(tensors, where, model_name)
     options = read_options(held, tensors, where)
     with torch.device("meta"):
         model = create_model(model_name, preset="swin-b", **options)
@@ -88,6 +88,16 @@ def convert_file(model_name: str, source: Path, target: Path) -> Converted:
     description = {"model": model_name, "preset": "swin-b", "options": options, "source": source.name}
     save_tensors(state, target, description | {"dropped": dropped})
     return Converted(options, len(converted), dropped)
+
+
+def family(tensors: Mapping[str, Tensor], where: str, asked: str | None) -> str:
+    """`held_model`, or an error where it is none, or not the one that is asked for."""
+    held = held_model(tensors)
+    if held is None:
+        raise HarnessError(f"{where}: {_no_family(tensors)}")
+    if asked is not None and held != asked:
+        raise HarnessError(f"{where} holds {held}, not {asked}: pass --model {held}")
+    return held
 
 
 def held_model(tensors: Mapping[str, Tensor]) -> str | None:
