@@ -22,6 +22,7 @@ COMMANDS = {  # in the order of the work
     "train": "harness.commands.train",
     "sweep": "harness.commands.sweep",
     "evaluate": "harness.commands.evaluate",
+    "predict": "harness.commands.predict",
     "features": "harness.commands.features",
     "statistics": "harness.commands.statistics",
     "compare": "harness.commands.compare",

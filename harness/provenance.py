@@ -185,7 +185,7 @@ def provenance(
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "hardware": _hardware(),
-        "versions": _versions(),
+        "versions": package_versions(),
     }
     if seeds is not None:
         record["seeds"] = dict(seeds)
@@ -239,7 +239,7 @@ def _git(*arguments: str) -> str:
     ).stdout.strip()
 
 
-def _versions() -> dict[str, str | None]:
+def package_versions() -> dict[str, str | None]:
     """Of python and the packages, None where one is missing; with a GPU, of what drives it."""
     import torch
 

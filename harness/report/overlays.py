@@ -48,7 +48,7 @@ def resize(mask: np.ndarray, width: int, height: int) -> np.ndarray:
     return np.asarray(small) > 0
 
 
-def _edge(mask: np.ndarray, thickness: int = 1) -> np.ndarray:
+def edge(mask: np.ndarray, thickness: int = 1) -> np.ndarray:
     """The pixels just outside the mask."""
     grown = mask.copy()
     for _ in range(thickness):
@@ -62,8 +62,8 @@ def _edge(mask: np.ndarray, thickness: int = 1) -> np.ndarray:
 def _painted(truth: np.ndarray, colors: np.ndarray) -> np.ndarray:
     """Places in PALETTE as a picture, with the true mask's outline over it."""
     thickness = 1 if len(truth) < LAYER_SIDES[0] else 2
-    line = _edge(truth, thickness)
-    colors[_edge(truth | line)] = _RIM
+    line = edge(truth, thickness)
+    colors[edge(truth | line)] = _RIM
     colors[line] = _OUTLINE
     return np.take(PALETTE, colors, axis=0)
 
