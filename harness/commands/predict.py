@@ -71,8 +71,8 @@ def command(
     """Find the object that a sentence means in images.
 
     IMAGE is a file, a folder (the images in it) or a pattern in quotes ("scenes/**/*.jpg"). Every pair of an image and
-    a sentence gives files in DIR: STEM.mask.png (0 and 255, at the image's own size), STEM.overlay.jpg, STEM.json (area, box,
-    confidence and where they come from), and for a GeoTIFF STEM.mask.tif with its georeference.
+    a sentence gives files in DIR: STEM.mask.png (0 and 255, at the image's own size), STEM.overlay.jpg, STEM.json
+    (area, box, confidence and where they come from), and for a GeoTIFF STEM.mask.tif with its georeference.
 
     STEM is the image's name and twelve digits of a hash of its path and the sentence. So no two pairs share a STEM,
     and the same pair has the same STEM again: its earlier results are replaced.
@@ -198,7 +198,7 @@ def _print(rows: list[Row], out: Path) -> None:
     found = [(f"{row.area:,}", *row.described) for row in shown]
     numbers = ("area", "box x y w h", "confidence")
     widths = [max(map(len, column)) for column in zip(numbers, *found, strict=True)]
-    free = WIDTH - sum(widths) - 2 * (len(widths) + 2)  # for the two columns of text
+    free = WIDTH - sum(widths) - 3 * 5  # for the two columns of text; each of the five has 3 beside it
     names = [Path(row.image).name for row in shown]
     of_names = min(max(map(len, ["image", *names])), free // 2)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
@@ -219,9 +219,10 @@ def _print(rows: list[Row], out: Path) -> None:
 
 
 def _report(problems: list[str], done: int) -> None:
-    """Raise what could not be predicted, all of it."""
+    """Raise what could not be predicted, all of it; an image once, however many sentences it has."""
     from harness.errors import HarnessError
 
+    problems = list(dict.fromkeys(problems))
     if problems and not done and len(problems) == 1:
         raise HarnessError(problems[0])
     if problems:

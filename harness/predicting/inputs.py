@@ -5,7 +5,7 @@ import glob
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,8 +72,7 @@ def from_arguments(images: Sequence[str], sentences: Sequence[str]) -> Inputs:
             problems.append(str(error))
         except OSError as error:  # a name that is too long, a folder that may not be read
             problems.append(f"{argument} cannot be read: {error.strerror}")
-    pairs = {Pair(image, sentence): None for image in found for sentence in sentences}
-    return Inputs(list(pairs), problems)
+    return Inputs(_once(Pair(image, sentence) for image in found for sentence in sentences), problems)
 
 
 def from_table(path: Path) -> Inputs:
@@ -93,13 +92,12 @@ def from_table(path: Path) -> Inputs:
     except UnicodeDecodeError as error:
         raise HarnessError(f"{path} is not UTF-8 (byte {error.start:,}); save it as CSV UTF-8") from None
     except csv.Error as error:
-        raise HarnessError(f"{path}, line {reader.line_num}: {error}") from None
+        raise HarnessError(f"{path}, line {reader.reader.line_num}: {error}") from None
     except OSError as error:
         raise HarnessError(f"{path} cannot be read: {error.strerror}") from None
     if not rows:
         raise HarnessError(f"{path} has no row below its header")
-    pairs: dict[Pair, None] = {}
-    problems = []
+    pairs, problems = [], []
     for line, row in rows:
         image, sentence = ((row[column] or "").strip() for column in COLUMNS)
         if None in row:
@@ -109,13 +107,18 @@ def from_table(path: Path) -> Inputs:
         elif not image or not sentence:
             problems.append(f"{path}, line {line}: the {'sentence' if image else 'image'} is empty")
         else:
-            pairs[Pair(path.parent / image, sentence)] = None
-    return Inputs(list(pairs), problems)
+            pairs.append(Pair(path.parent / image, sentence))
+    return Inputs(_once(pairs), problems)
 
 
 def shown(path: Path | str) -> str:
     """A path as text that can be printed, whatever bytes the file's name has."""
     return os.fsencode(path).decode("utf-8", "replace")
+
+
+def _once(pairs: Iterable[Pair]) -> list[Pair]:
+    """Pairs without those whose results would be in the same files: the same image and sentence again."""
+    return list({pair.stem: pair for pair in pairs}.values())
 
 
 def _files(argument: str) -> list[Path]:

@@ -18,6 +18,7 @@ from harness.provenance import package_versions
 from harness.report.overlays import HIT, OUTLINE, RIM, edge
 
 SCHEMA_VERSION = 1
+FILL = (*HIT[:3], 110)  # what is under it stays visible
 PIXELS_A_LINE = 400  # of the image's shorter side for each pixel of the outline's thickness
 
 
@@ -76,7 +77,7 @@ def draw_overlay(image: Image.Image, mask: np.ndarray) -> Image.Image:
     line = edge(mask, thickness)
     rim = edge(mask | line, max(1, thickness // 2))
     drawn = image.copy()
-    for where, (red, green, blue, opacity) in ((mask, HIT), (line, OUTLINE), (rim, RIM)):
+    for where, (red, green, blue, opacity) in ((mask, FILL), (line, OUTLINE), (rim, RIM)):
         drawn.paste((red, green, blue), mask=Image.fromarray(where.astype(np.uint8) * np.uint8(opacity)))
     return drawn
 

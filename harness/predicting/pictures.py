@@ -82,26 +82,31 @@ def to_rgb(image: Image.Image, where: str) -> Image.Image:
 
 
 def _read_with_pillow(path: Path) -> Picture:
-    notes = []
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # ours is the limit below
+        warnings.simplefilter("ignore")  # of large images, ours is the limit below; of odd tags
         try:
             image = Image.open(path)
         except Image.DecompressionBombError:
             raise HarnessError(f"{path} has more than the {MOST_PIXELS:,} pixels allowed; {TILES}") from None
-    with image:
-        _require_size(path, *image.size)
-        if isinstance(image, TiffImagePlugin.TiffImageFile) and any(tag in image.tag_v2 for tag in GEO_TAGS):
-            notes.append(
-                "its georeference is not passed on to the mask: that needs rasterio, the extra `geo` "
-                "(pip install 'rrsis-harness[geo]')"
-            )
-        if (turned := image.getexif().get(ORIENTATION, 1)) != 1:
-            notes.append(
-                f"EXIF orientation {turned} is not applied, as in training; mask and box are those of the stored pixels"
-            )
-        image.load()
-        return Picture(to_rgb(image, str(path)), notes=tuple(notes))
+        with image:
+            _require_size(path, *image.size)
+            image.load()
+            return Picture(to_rgb(image, str(path)), notes=_not_applied(image))
+
+
+def _not_applied(image: Image.Image) -> tuple[str, ...]:
+    """What a file says of its pixels and Pillow's image does not keep to."""
+    notes = []
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and any(tag in image.tag_v2 for tag in GEO_TAGS):
+        notes.append(
+            "its georeference is not passed on to the mask: that needs rasterio, the extra `geo` "
+            "(pip install 'rrsis-harness[geo]')"
+        )
+    if (turned := image.getexif().get(ORIENTATION, 1)) != 1:
+        notes.append(
+            f"EXIF orientation {turned} is not applied, as in training; mask and box are those of the stored pixels"
+        )
+    return tuple(notes)
 
 
 def _read_raster(path: Path) -> Picture | None:
