@@ -60,7 +60,7 @@ def write_prediction(
     with replace_together([*paths.values(), folder / f"{pair.stem}.json"]) as temporary:
         mask, overlay, *rest = temporary
         Image.fromarray(pixels).save(mask, format="PNG")
-        draw_overlay(picture.image, prediction.mask).save(overlay, format="JPEG", quality=90, subsampling=0)
+        draw_overlay(picture.image, prediction).save(overlay, format="JPEG", quality=90, subsampling=0)
         if picture.georeference:
             write_raster(rest[0], pixels, picture.georeference)
         record = _record(pair, picture, prediction, source)
@@ -71,14 +71,20 @@ def write_prediction(
         raster.unlink(missing_ok=True)  # of an earlier image under this path
 
 
-def draw_overlay(image: Image.Image, mask: np.ndarray) -> Image.Image:
-    """A copy of an RGB image; over it a mask (H, W), bool, in blue with a white line and a dark rim around it."""
-    thickness = max(1, round(min(mask.shape) / PIXELS_A_LINE))
+def draw_overlay(image: Image.Image, prediction: Prediction) -> Image.Image:
+    """A copy of an RGB image; over it the predicted mask in blue with a white line and a dark rim around it."""
+    drawn = image.copy()
+    if prediction.box is None:
+        return drawn
+    thickness = max(1, round(min(image.size) / PIXELS_A_LINE))
+    reach = 2 * thickness
+    x, y, width, height = prediction.box  # all that is drawn is there, or near
+    left, top = max(x - reach, 0), max(y - reach, 0)
+    mask = prediction.mask[top : y + height + reach, left : x + width + reach]
     line = edge(mask, thickness)
     rim = edge(mask | line, max(1, thickness // 2))
-    drawn = image.copy()
-    for where, (red, green, blue, opacity) in ((mask, FILL), (line, OUTLINE), (rim, RIM)):
-        drawn.paste((red, green, blue), mask=Image.fromarray(where.astype(np.uint8) * np.uint8(opacity)))
+    for where, (*color, opacity) in ((mask, FILL), (line, OUTLINE), (rim, RIM)):
+        drawn.paste(tuple(color), (left, top), Image.fromarray(where.astype(np.uint8) * np.uint8(opacity)))
     return drawn
 
 

@@ -155,7 +155,9 @@ def test_weights_without_a_tokenizer_take_one_that_fits(
     own.enable_truncation(2)  # as a file from elsewhere may have it
     found = Predictor(bare, tokenizer=own)(scene, SENTENCE)
     assert np.array_equal(found.probability, Predictor(weights)(scene, SENTENCE).probability)
-    with pytest.raises(HarnessError, match=r"holds no tokenizer.*tokenizer= in Python") as error:
+    with pytest.raises(
+        HarnessError, match=r"holds no tokenizer.*--tokenizer FOLDER; tokenizer= in Python"
+    ) as error:
         Predictor(bare, tokenizer=str(tmp_path / "nothing"))
     assert "params.yaml" not in str(error.value)
     own.add_tokens(["another"])
