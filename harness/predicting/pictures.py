@@ -98,10 +98,7 @@ def _not_applied(image: Image.Image) -> tuple[str, ...]:
     """What a file says of its pixels and Pillow's image does not keep to."""
     notes = []
     if isinstance(image, TiffImagePlugin.TiffImageFile) and any(tag in image.tag_v2 for tag in GEO_TAGS):
-        notes.append(
-            "its georeference is not passed on to the mask: that needs rasterio, the extra `geo` "
-            "(pip install 'rrsis-harness[geo]')"
-        )
+        notes.append("its georeference is not passed on to the mask: that needs `pip install rasterio`")
     if (turned := image.getexif().get(ORIENTATION, 1)) != 1:
         notes.append(
             f"EXIF orientation {turned} is not applied, as in training; mask and box are those of the stored pixels"

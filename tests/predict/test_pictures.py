@@ -131,6 +131,13 @@ def test_a_tiff_without_georeference_is_a_picture(tmp_path: Path, bands: np.ndar
     assert not recwarn.list
 
 
+def test_a_world_file_is_a_georeference(tmp_path: Path, scene: Image.Image) -> None:
+    scene.save(tmp_path / "a.tif")
+    (tmp_path / "a.tfw").write_text("0.5\n0\n0\n-0.5\n500000.25\n5799999.75\n")  # of the first pixel's centre
+    georeference = read_picture(tmp_path / "a.tif").georeference
+    assert (georeference.crs, georeference.transform) == (None, PLACE["transform"])
+
+
 def test_which_bands_are_read(tmp_path: Path, bands: np.ndarray) -> None:
     red, green, blue = bands
     near, opaque = 255 - red, np.full_like(red, 255)
@@ -184,6 +191,6 @@ def test_without_rasterio_a_geotiff_is_a_picture(
     picture = read_picture(path)
     assert np.array_equal(picture.image, bands.transpose(1, 2, 0))
     assert picture.georeference is None
-    assert "rrsis-harness[geo]" in picture.notes[0]
+    assert "pip install rasterio" in picture.notes[0]
     with pytest.raises(HarnessError, match="TIFF of a kind that Pillow cannot read"):
         read_picture(many)
