@@ -207,7 +207,7 @@ def _print(rows: list[Row], out: Path) -> None:
     for heading in numbers:
         table.add_column(heading, justify="right", no_wrap=True)
     for row, name, cells in zip(shown, names, found, strict=True):
-        table.add_row(Text(name), Text(row.sentence), *cells)
+        table.add_row(Text(name), Text(" ".join(row.sentence.split())), *cells)
     Console(width=WIDTH, highlight=False).print(table)
     if len(rows) > MOST_ROWS:
         click.echo(f"and {len(rows) - MOST_ROWS:,} more")

@@ -90,22 +90,15 @@ def draw_overlay(image: Image.Image, prediction: Prediction) -> Image.Image:
 
 def write_raster(path: Path, pixels: np.ndarray, georeference: Georeference) -> None:
     """Write uint8 pixels (H, W) as a GeoTIFF."""
-    import rasterio
+    from rasterio.io import MemoryFile
 
     height, width = pixels.shape
-    with rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        height=height,
-        width=width,
-        count=1,
-        dtype="uint8",
-        crs=georeference.crs,
-        transform=georeference.transform,
-        compress="deflate",
-    ) as raster:
-        raster.write(pixels, 1)
+    profile = {"driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": "uint8"}
+    place = {"crs": georeference.crs, "transform": georeference.transform}
+    with MemoryFile() as file:  # GDAL itself would not say that the disk is full as others do
+        with file.open(**profile, **place, compress="deflate") as raster:
+            raster.write(pixels, 1)
+        path.write_bytes(file.read())
 
 
 def _record(pair: Pair, picture: Picture, prediction: Prediction, source: Source) -> dict[str, Any]:
