@@ -172,10 +172,30 @@ class Table(Section):
     rows: dict[str, str]
 
 
+class Encoders(Section):
+    """What Table I calls the encoders of a network."""
+
+    visual: str
+    text: str
+
+
+class Table1(Table):
+    """Table I."""
+
+    encoders: dict[str, Encoders] = {}  # by row, of networks from other packages
+
+    @model_validator(mode="after")
+    def _of_rows(self) -> "Table1":
+        for row in self.encoders:
+            if row not in self.rows:
+                raise ValueError(f"encoders: {row!r} is no row.{suggestion(row, list(self.rows))}")
+        return self
+
+
 class Tables(Section):
     """Tables I, II and III."""
 
-    table1: Table
+    table1: Table1
     table2: Table
     table3: Table
 

@@ -26,7 +26,7 @@ from harness.report.pairs import all_pairs
 from harness.report.provenance import provenance_context
 from harness.report.reproduction import reproduced_cells, verdicts, verdicts_in_words
 from harness.report.selection import HALVES, TIE
-from harness.report.tables import ENCODERS, RUN_COLUMNS, Encoders, Table, paper_table
+from harness.report.tables import RUN_COLUMNS, Table, paper_table
 
 CURVES = (("val_mIoU", "mIoU on val (percent)"), ("loss", "Training loss"))
 
@@ -150,11 +150,9 @@ def _method_lines(statistics: Statistics) -> list[str]:
 
 
 def _table1(inputs: Inputs) -> dict[str, Any]:
-    preset = inputs.params.preset
     return {
         "sizes_sentence": _sizes_sentence(inputs.tables["table1"]),
         "checkpoint_sentence": _checkpoint_sentence(inputs.params),
-        "encoders": ENCODERS.get(preset, Encoders(f"Swin, {preset}", f"BERT, {preset}")),
     }
 
 

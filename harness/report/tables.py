@@ -1,11 +1,12 @@
 """Tables I to III and the runs as data: raw numbers and words, laid out by the templates."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from harness.config import Params
+from harness.config import Encoders, Params
 from harness.published import ABLATION_METRICS, TABLE1_METRICS, Published, PublishedRow
 from harness.report.inputs import Measure, Statistics, Summary
 from harness.report.wording import count
+from harness.training.recipe import RELEASED
 
 TITLES = {
     "table1": ("Table I", "Comparison of the models"),
@@ -22,18 +23,11 @@ TRIVIAL_NAMES = {
 WITH_INTERVAL = ("oIoU", "mIoU")  # shown in the cell; the details below a table have them all
 
 
-@dataclass(frozen=True)
-class Encoders:
-    """What Table I calls the encoders of the networks trained here."""
-
-    visual: str
-    text: str
-
-
-ENCODERS = {
-    "mini": Encoders("Swin, mini", "BERT, mini"),
-    "swin-b": Encoders("Swin-B", "BERT"),
-}  # by params.preset
+ENCODERS = {  # of LAVT, RMSIN and MAFN, by params.preset
+    "mini": Encoders(visual="Swin, mini", text="BERT, mini"),
+    "swin-b": Encoders(visual="Swin-B", text="BERT"),
+}
+NOT_STATED = Encoders(visual="not stated", text="not stated")
 
 
 @dataclass(frozen=True)
@@ -55,6 +49,7 @@ class MeasuredRow:
     seeds: tuple[int, ...] = ()
     missing_seeds: tuple[int, ...] = ()
     gap: str | None = None
+    encoders: Encoders = NOT_STATED  # shown in Table I
 
 
 @dataclass(frozen=True)
@@ -97,6 +92,11 @@ class Table:
         return tuple(
             dict.fromkeys([row.name for row in self.published] + [row.name for row in self.measured])
         )
+
+    @property
+    def unpublished(self) -> tuple[str, ...]:
+        """The measured rows that no paper has."""
+        return tuple(row.name for row in self.measured if self.published_of(row.name) is None)
 
     def row_of(self, name: str) -> MeasuredRow | None:
         """The measured row beside the published one of that name."""
@@ -149,23 +149,25 @@ def _with_best(rows: tuple[MeasuredRow, ...]) -> tuple[MeasuredRow, ...]:
         ]
         best.append(max(values) if len(values) > 1 else None)  # one value alone is no best
     return tuple(
-        MeasuredRow(
-            row.name,
-            row.variant,
-            tuple(
-                MeasuredCell(
-                    cell.metric,
-                    cell.measure,
-                    cell.measure is not None and round(cell.measure.value, 2) == best[column],
-                )
+        replace(
+            row,
+            cells=tuple(
+                replace(cell, best=cell.measure is not None and round(cell.measure.value, 2) == best[column])
                 for column, cell in enumerate(row.cells)
             ),
-            row.seeds,
-            row.missing_seeds,
-            row.gap,
         )
         for row in rows
     )
+
+
+def _encoders(params: Params, name: str, variant: str) -> Encoders:
+    """Of a row of Table I; of a network from another package only params.yaml can say."""
+    if name in params.tables.table1.encoders:
+        return params.tables.table1.encoders[name]
+    if params.variants[variant].model not in RELEASED:
+        return NOT_STATED
+    unnamed = Encoders(visual=f"Swin, {params.preset}", text=f"BERT, {params.preset}")
+    return ENCODERS.get(params.preset, unnamed)
 
 
 def _footnotes(rows: tuple[PublishedRow, ...]) -> tuple[Footnote, ...]:
@@ -198,7 +200,10 @@ def paper_table(key: str, params: Params, statistics: Statistics, published: Pub
     }
     measured = _with_best(
         tuple(
-            _row(statistics, name, variant, metrics, splits, seeds[variant])
+            replace(
+                _row(statistics, name, variant, metrics, splits, seeds[variant]),
+                encoders=_encoders(params, name, variant),
+            )
             for name, variant in planned.rows.items()
         )
     )

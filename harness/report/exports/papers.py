@@ -7,7 +7,7 @@ from harness.published import PublishedRow
 from harness.report.exports.table import Cell, Column, Export, Group, missing, text
 from harness.report.inputs import PROTOCOL
 from harness.report.sections import Inputs
-from harness.report.tables import ENCODERS, WITH_INTERVAL, Encoders, MeasuredRow, Table
+from harness.report.tables import WITH_INTERVAL, MeasuredRow, Table
 from harness.report.wording import is_rrsisd
 
 WARNING = (
@@ -51,9 +51,6 @@ def paper_export(inputs: Inputs, key: str) -> Export:
     """
     table, statistics = inputs.tables[key], inputs.statistics
     splits = tuple(dict.fromkeys((*table.splits, *table.published_splits)))
-    encoders = ENCODERS.get(
-        inputs.params.preset, Encoders(*[f"not named, preset {inputs.params.preset}"] * 2)
-    )
     columns = [
         Column("name", table.options),
         Column("variant", "Variant", printed=False),
@@ -73,7 +70,7 @@ def paper_export(inputs: Inputs, key: str) -> Export:
         empty = (reason,) * (len(table.metrics) * len(splits) + 1)
         return (text(name), Cell(), *empty, Cell(), Cell())
 
-    rows = [measured(row, (encoders.visual, encoders.text)) for row in table.measured]
+    rows = [measured(row, (row.encoders.visual, row.encoders.text)) for row in table.measured]
     if key != "table1":  # beside each published row, as on the page
         rows += [untrained(name) for name in table.row_names if table.row_of(name) is None]
     dataset = statistics.dataset
