@@ -62,5 +62,24 @@ class Registry:
         return next(iter(claims.values()))
 
 
-MODELS = Registry("rrsis_harness.models", "model")
-DATASETS = Registry("rrsis_harness.datasets", "data set")
+    def package(self, name: str) -> str:
+        """The distribution that registers `name`, as pip knows it.
+
+        Raises:
+            HarnessError: as `entry`.
+        """
+        entry = self.entry(name)
+        return entry.dist.name if entry.dist is not None else entry.module
+
+    def describe(self, name: str) -> str:
+        """Return "model 'tinyfcn' of package tiny-fcn (tinyfcn.model:tinyfcn)", for messages.
+
+        Raises:
+            HarnessError: as `entry`.
+        """
+        return f"{self.kind} {name!r} of package {self.package(name)} ({self.entry(name).value})"
+
+
+MODELS = Registry("rrsis_harness.models", "model")  # factories: harness.models.create_model
+DATASETS = Registry("rrsis_harness.datasets", "data set")  # harness.data.DatasetFormat
+RECIPES = Registry("rrsis_harness.recipes", "recipe of model")  # by model: harness.training.recipe.Recipe

@@ -46,17 +46,19 @@ def command(preset: str, image_size: int | None, params_path: Path) -> None:
             failed.append(f"{name}: {error}")
             continue
         share, work, computes = _against_released(model, preset, options, found, side)
-        rows.append((name, f"{found.parameters:,}", share, f"{found.flops / 1e9:.1f}", work, computes))
+        gflop = found.flops / 1e9
+        shown = f"{gflop:.1f}" if gflop >= 1 else f"{gflop:.2g}"
+        rows.append((name, f"{found.parameters:,}", share, shown, work, computes))
     if not rows:
         raise HarnessError(failed[0])
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    table.add_column("network", no_wrap=True)
-    for heading in ("parameters", "of released", "GFLOP", "of released"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("computes", no_wrap=True)
+    headings = ("network", "parameters", "of released", "GFLOP", "of released", "computes")
+    kept = [column for column in range(len(headings)) if any(row[column] for row in rows)]
+    for column in kept:
+        table.add_column(headings[column], justify="right" if 0 < column < 5 else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(row[column] for column in kept))
     console = Console(width=WIDTH, highlight=False)
     console.print(f"Preset {preset}, one image of {side} x {side} pixels and 20 words, forward", style="bold")
     console.print(table)
@@ -82,11 +84,14 @@ def _against_released(
 ) -> tuple[str, str, str]:
     """Shares of the released network's parameters and operations, and what is computed."""
     from baselines.official import RELEASED
+    from harness.registry import MODELS
 
+    if model not in RELEASED:
+        return "", "", f"package {MODELS.package(model)}"
     if options.get("fidelity", "released") != "released":
         return "", "", "the paper"
-    if options or model not in RELEASED:
-        return "", "", "an ablation" if model in RELEASED else ""
+    if options:
+        return "", "", "an ablation"
     if preset != "swin-b":
         return "", "", "the same, smaller"
     released = RELEASED[model]

@@ -35,6 +35,7 @@ from harness.data.loader import Batch, batches
 from harness.errors import HarnessError
 from harness.evaluation import EvaluationStopped, Identity, evaluate, predict
 from harness.metrics import summarize
+from harness.models import try_network
 from harness.provenance import Phases, Session
 from harness.training.checkpoint import build_network, checkpoint_file, describe_network, save_checkpoint
 from harness.training.curves import Curves
@@ -86,8 +87,11 @@ def _train(
     model = build_network(params, run)
     checkpoint = ranks.on_main(checkpoints.latest)
     if checkpoint is None and options.pretrained is not None:
-        load_pretrained(model, options.pretrained)
+        load_pretrained(model, plan.model, options.pretrained)
     model.to(device)
+    if checkpoint is None:
+        sentences = (train_data.input_ids[:1].to(device), train_data.attention_mask[:1].to(device))
+        try_network(model, plan.model, params.image_size, *sentences)
     return_freed_tensors(model, device)
     prepare_network(model, plan.model, options)
     optimizer = make_optimizer(model, recipe, recipe.learning_rate, pretrained=options.pretrained is not None)

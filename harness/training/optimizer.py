@@ -33,12 +33,15 @@ def make_optimizer(
 
 
 def freeze_bert(model: nn.Module, layers: int) -> None:
-    """Have all of `model.text_encoder` but its encoder's first `layers` layers keep its values."""
-    for name, parameter in model.named_parameters():
-        if name.startswith("text_encoder."):
-            found = BERT_LAYER.match(name)
-            if found is None or int(found[1]) >= layers:
-                parameter.requires_grad_(False)
+    """Have all of `model.text_encoder` but its encoder's first `layers` layers keep its values.
+
+    Where it is no BERT, which another package's network need not have, nothing is frozen.
+    """
+    text = {name: one for name, one in model.named_parameters() if name.startswith("text_encoder.")}
+    layer = {name: int(found[1]) for name in text if (found := BERT_LAYER.match(name))}
+    for name, parameter in text.items():
+        if layer and layer.get(name, layers) >= layers:
+            parameter.requires_grad_(False)
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

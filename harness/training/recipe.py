@@ -1,6 +1,6 @@
 """The recipes: what each network is trained with, as data.
 
-released    each network's own, as its public script has it
+released    each network's own, as its public script has it, or as another package registers it for its network
 common      MAFN's for every network, also one of another package: the fair comparison
 paper       what MAFN's letter states; what it leaves out is as released
 """
@@ -8,7 +8,7 @@ paper       what MAFN's letter states; what it leaves out is as released
 from dataclasses import dataclass
 
 from harness.errors import HarnessError, suggestion
-from harness.registry import MODELS
+from harness.registry import MODELS, RECIPES
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def find_recipe(name: str, model: str) -> Recipe:
     Raises:
         HarnessError: no recipe or no model has that name, or this model was never released or published with one.
     """
-    own = {"released": RELEASED, "paper": PAPER}
+    own = {"released": RELEASED | _registered(model), "paper": PAPER}
     if name == "common":
         return COMMON
     if name not in own:
@@ -96,9 +96,20 @@ def find_recipe(name: str, model: str) -> Recipe:
         )
     if model not in own[name]:
         MODELS.entry(model)  # where it is no model at all, that comes first
-        others = "released or common" if model in RELEASED else "common"
+        others = "released or common" if model in own["released"] else "common"
+        way = "" if model in own["released"] else ", or register one under rrsis_harness.recipes"
         raise HarnessError(
             f"training.recipe: the model {model!r} has no {name!r} recipe; {', '.join(own[name])} "
-            f"{'has' if len(own[name]) == 1 else 'have'} one. Set training.recipe: {others}"
+            f"{'has' if len(own[name]) == 1 else 'have'} one. Set training.recipe: {others}{way}"
         )
     return own[name][model]
+
+
+def _registered(model: str) -> dict[str, Recipe]:
+    """The recipe that another package registers for its model: entry points name the model, their value a `Recipe`."""
+    if model in RELEASED or model not in RECIPES.names():
+        return {}
+    found = RECIPES.load(model)
+    if not isinstance(found, Recipe):
+        raise HarnessError(f"{RECIPES.describe(model)} is no harness.training.recipe.Recipe")
+    return {model: found}

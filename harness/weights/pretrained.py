@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from baselines.pretrained import convert_swin
 from harness.config import Pretrained
 from harness.errors import HarnessError
+from harness.registry import MODELS
 from harness.weights.official import diagnosis
 from harness.weights.reading import read_state_dict
 
@@ -19,12 +20,26 @@ BERT_PAGE = "https://huggingface.co/bert-base-uncased (config.json, model.safete
 FILE_SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
 
 
-def load_pretrained(model: nn.Module, sources: Pretrained) -> None:
+def load_pretrained(model: nn.Module, name: str, sources: Pretrained) -> None:
     """Fill a network's Swin and BERT in place; what they do not have keeps its initialisation.
 
+    Args:
+        model: of the LAVT family; or one with a method `load_pretrained(sources)`, which is called instead.
+        name: its registered name.
+        sources: of Swin and BERT.
+
     Raises:
-        HarnessError: a source cannot be had or does not fit; says what to download and where to put it.
+        HarnessError: a source cannot be had or does not fit; says what to download and where to put it. Or the network
+            is of another family and has no such method.
     """
+    if callable(own := getattr(model, "load_pretrained", None)):
+        own(sources)
+        return
+    if not (hasattr(model, "backbone") and hasattr(model, "text_encoder")):
+        raise HarnessError(
+            f"{MODELS.describe(name)} has no method load_pretrained(sources), nor a backbone and a text_encoder to "
+            "fill. Set training.pretrained: false, or give it one: docs/add_a_model.md"
+        )
     load_pretrained_swin(model, sources.swin)
     load_pretrained_bert(model, sources.bert)
 
