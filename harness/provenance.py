@@ -158,6 +158,7 @@ def provenance(
     phases: Phases | None = None,
     seeds: Mapping[str, int] | None = None,
     data: Mapping[str, str] | None = None,
+    packages: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Commit and dirty flag, package versions, hardware and command of this process.
 
@@ -167,6 +168,7 @@ def provenance(
         phases: of the run.
         seeds: what each is for, and its value.
         data: hash of each file.
+        packages: whose versions are recorded beside those of `PACKAGES`.
     """
     import torch
 
@@ -185,7 +187,7 @@ def provenance(
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "hardware": _hardware(),
-        "versions": package_versions(),
+        "versions": package_versions(packages),
     }
     if seeds is not None:
         record["seeds"] = dict(seeds)
@@ -239,12 +241,12 @@ def _git(*arguments: str) -> str:
     ).stdout.strip()
 
 
-def package_versions() -> dict[str, str | None]:
-    """Of python and the packages, None where one is missing; with a GPU, of what drives it."""
+def package_versions(others: Sequence[str] = () -> dict[str, str | None]:
+    """Of python, PACKAGES and others, None where one is missing; with a GPU, of what drives it."""
     import torch
 
     versions: dict[str, str | None] = {"python": platform.python_version()}
-    for name in PACKAGES:
+    for name in (*PACKAGES, *others):
         try:
             versions[name] = version(name)
         except PackageNotFoundError:  # an installation without metadata, or one of the user's own

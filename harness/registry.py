@@ -61,7 +61,6 @@ class Registry:
             )
         return next(iter(claims.values()))
 
-
     def package(self, name: str) -> str:
         """The distribution that registers `name`, as pip knows it.
 

@@ -5,12 +5,16 @@ outputs before it makes them again, and a data root may be the only copy that so
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 from harness.config import SPLITS, Params
-from harness.data import DatasetFormat, Expression, Finding
+from harness.data import DatasetFormat, Expression, Finding, Rle
+from harness.data.findings import KINDS
 from harness.errors import HarnessError
 from harness.files import read_json, write_json
 from harness.registry import DATASETS
@@ -24,17 +28,52 @@ def source_file(params: Params) -> Path:
 
 
 def find_format(name: str) -> DatasetFormat:
-    """The registered layout `name`.
+    """The registered layout `name`; what its reader yields is checked on the way.
 
     Raises:
-        HarnessError: unknown, or what is registered is no `DatasetFormat`.
+        HarnessError: unknown, or what is registered is no `DatasetFormat`. Reading raises it where the reader yields
+            what no `Expression` or `Finding` can be.
     """
     found = DATASETS.load(name)
     if not isinstance(found, DatasetFormat):
-        raise HarnessError(
-            f"data set {name!r} ({DATASETS.entry(name).value}) is no harness.data.DatasetFormat"
+        raise HarnessError(f"{DATASETS.describe(name)} is no harness.data.DatasetFormat")
+    return replace(found, read=partial(_read_checked, name, found.read))
+
+
+def _read_checked(
+    name: str, read: Callable[[Path], Iterator[Expression | Finding]], root: Path
+) -> Iterator[Expression | Finding]:
+    for number, item in enumerate(read(root), 1):
+        if problem := _problem(item):
+            raise HarnessError(
+                f"{DATASETS.describe(name)}: item {number} that it reads from {root} {problem}; its reader has to be "
+                "mended: docs/add_a_dataset.md"
+            )
+        yield item
+
+
+def _problem(item: object) -> str | None:
+    """What makes it no expression or finding; None where nothing does."""
+    if isinstance(item, Finding):
+        return (
+            None if item.kind in KINDS else f"is a finding of the kind {item.kind!r}, which is not in KINDS"
         )
-    return found
+    if not isinstance(item, Expression):
+        return f"is a {type(item).__name__}, no Expression or Finding"
+    if item.split not in SPLITS:
+        return f"has the split {item.split!r}, none of {', '.join(SPLITS)}"
+    for field in ("image_id", "ref_id", "ann_id", "sent_id", "category_id"):
+        value = getattr(item, field)
+        if not isinstance(value, Integral) or isinstance(value, bool) or not -(2**63) <= int(value) < 2**63:
+            return f"has the {field} {value!r}, no integer of 64 bits"
+    for field in ("category", "sentence"):
+        if not isinstance(value := getattr(item, field), str) or not value.strip():
+            return f"has the {field} {value!r}, no text"
+    if not isinstance(item.image, Path):
+        return f"has the image {item.image!r}, no Path"
+    if not isinstance(item.mask, Path | Rle):
+        return f"has a {type(item.mask).__name__} as mask, no Path or Rle"
+    return None
 
 
 def read_expressions(params: Params) -> Iterator[Expression | Finding]:

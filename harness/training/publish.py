@@ -13,9 +13,11 @@ from harness.files import atomic_write, read_json, write_json
 from harness.memory import peak_memory
 from harness.progress import clock
 from harness.provenance import Phases, Session, provenance
+from harness.registry import MODELS
 from harness.training.checkpoint import checkpoint_file, describe_network, last_file, save_checkpoint
 from harness.training.curves import Curves
 from harness.training.plan import Plan
+from harness.training.recipe import RELEASED
 from harness.training.resume import Checkpoints
 
 
@@ -77,6 +79,7 @@ def publish(params: Params, name: str, model: nn.Module, checkpoints: Checkpoint
                 phases=results.phases,
                 sessions=results.sessions,
                 seeds={"run": results.plan.seed},
+                packages=[] if results.plan.model in RELEASED else [MODELS.package(results.plan.model)],
                 data={
                     key: value for key, value in checkpoints.fingerprint.items() if key.startswith("data/")
                 },

@@ -109,7 +109,9 @@ def test_only_what_is_pretrained_changes(network: nn.Module, swin: SwinTransform
     bert = BertModel(bert_config(), add_pooling_layer=False)
     bert.save_pretrained(tmp_path / "bert")
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    load_pretrained(network, "lavt", Pretrained(swin=str(tmp_path / "swin.safetensors"), bert=str(tmp_path / "bert")))
+    load_pretrained(
+        network, "lavt", Pretrained(swin=str(tmp_path / "swin.safetensors"), bert=str(tmp_path / "bert"))
+    )
     changed = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
     kept = before.keys() - changed
     assert any(".token_attention." in name for name in kept)

@@ -1,9 +1,9 @@
 """TinyFCN: a fully convolutional network whose stages are modulated by the sentence.
 
 Four residual stages see the image and the coordinates of its pixels; after each, the sentence scales and shifts every
-channel (FiLM: Perez et al., *FiLM: Visual reasoning with a general conditioning layer*, AAAI 2018). A top-down path adds
-the stages up (Lin et al., *Feature pyramid networks for object detection*, CVPR 2017). Written for this example; it has
-no published weights.
+channel (Perez et al., *FiLM: Visual reasoning with a general conditioning layer*, AAAI 2018). A top-down path adds the
+stages up (Lin et al., *Feature pyramid networks for object detection*, CVPR 2017). Written for this example; no weights
+were published.
 """
 
 import torch
@@ -70,7 +70,9 @@ class TinyFCN(nn.Module):
     def stage_maps(self, image: Tensor, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
         """Return the four stages' maps (B, C_i, H_i, W_i), at a 4th to a 32nd of the image's size."""
         height, width = image.shape[-2:]
-        y = torch.linspace(-1, 1, height, dtype=image.dtype, device=image.device)[:, None].expand(height, width)
+        y = torch.linspace(-1, 1, height, dtype=image.dtype, device=image.device)[:, None].expand(
+            height, width
+        )
         x = torch.linspace(-1, 1, width, dtype=image.dtype, device=image.device).expand(height, width)
         place = torch.stack((y, x)).expand(len(image), 2, height, width)  # "in the upper left" needs it
         sentence = self.sentence_encoder(input_ids, attention_mask)
