@@ -1,4 +1,4 @@
-"""examples/tiny-fcn, a package of somebody else's: installed, listed, checked, trained, compared, with no change to ours.
+"""examples/tiny-fcn, a package of somebody else's: listed, checked, trained, compared, with no change to ours.
 
 pip puts it into a folder of its own, which stands on PYTHONPATH, so that nothing is left behind in the environment.
 """
@@ -128,7 +128,7 @@ def test_listed_trained_compared_and_reported_with_no_change_to_ours(project, si
     page = (project / "out/tiny-fcn/report/tables.html").read_text()
     cells = r'<th scope="row">TinyFCN</th><td class="name">4-stage CNN</td><td class="name">word convolutions</td>'
     assert re.search(cells, page)
-    assert f'data-measured="table1/tinyfcn-full/test/mIoU">' in page
+    assert 'data-measured="table1/tinyfcn-full/test/mIoU">' in page
     assert re.search(r'<th scope="row">TinyFCN</th><td [^>]*>Not published</td>', page)
 
     changed = run("git", "status", "--porcelain", "--untracked-files=all", cwd=project).splitlines()

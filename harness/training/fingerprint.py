@@ -7,10 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from harness.config import Params
 from harness.data.text import tokenizer_file
 from harness.errors import HarnessError
 from harness.registry import MODELS
+from harness.training.recipe import RELEASED
 
 # The harness's own code that a result depends on: not the display, say, nor how processes are started.
 HARNESS = (
@@ -95,14 +98,41 @@ def _code(model: str) -> Iterator[tuple[str, Path]]:
     for part in HARNESS:
         for path in sorted((here / part).rglob("*.py")) if (here / part).is_dir() else [here / part]:
             yield path.relative_to(here.parent).as_posix(), path
-    for package in sorted({"baselines", MODELS.entry(model).value.split(":")[0].split(".")[0]}):
-        spec = importlib.util.find_spec(package)
-        if spec is None or spec.origin is None:
-            continue
-        origin = Path(spec.origin)
-        files = sorted(origin.parent.rglob("*.py")) if spec.submodule_search_locations else [origin]
-        for path in files:
-            yield f"{package}/{path.relative_to(origin.parent).as_posix()}", path
+    for package in sorted({"baselines", MODELS.entry(model).module.partition(".")[0]}):
+        source = _source(package)
+        if source is not None:
+            folder = source if source.is_dir() else source.parent
+            for path in sorted(folder.rglob("*.py")) if source.is_dir() else [source]:
+                yield f"{package}/{path.relative_to(folder).as_posix()}", path
+
+
+def _source(package: str) -> Path | None:
+    """The folder of a package, or the file of a module that stands alone."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        return None
+    origin = Path(spec.origin)
+    return origin.parent if spec.submodule_search_locations else origin
+
+
+def unwatched(params: Params, name: str) -> str | None:
+    """What to say where DVC would not see a change in the code of a run's network; None where it would.
+
+    The pipeline's `train` depends on our packages; another's has to be added to it.
+    """
+    model = params.variants[params.runs[name].variant].model
+    source = None if model in RELEASED else _source(MODELS.entry(model).module.partition(".")[0])
+    try:
+        stages = yaml.safe_load(Path(params.pipeline).read_text(encoding="utf-8"))["stages"]
+        watched = [Path(path).resolve() for path in stages["train"]["do"]["deps"] if isinstance(path, str)]
+    except (OSError, yaml.YAMLError, KeyError, TypeError):  # no pipeline of this form: not run by DVC
+        return None
+    if source is None or any(source.resolve().is_relative_to(path) for path in watched):
+        return None
+    return (
+        f"{model} is imported from {source}, on which train in {params.pipeline} does not depend: after a change "
+        "there `dvc repro` would not train again (docs/add_a_model.md)"
+    )
 
 
 def _digest(path: Path) -> str:

@@ -41,7 +41,7 @@ from harness.training.checkpoint import build_network, checkpoint_file, describe
 from harness.training.curves import Curves
 from harness.training.display import TrainingDisplay
 from harness.training.distributed import Ranks, joined
-from harness.training.fingerprint import fingerprint
+from harness.training.fingerprint import fingerprint, unwatched
 from harness.training.memory import return_freed_tensors
 from harness.training.numerics import autocast, make_scaler, prepare_network, set_numerics
 from harness.training.optimizer import make_optimizer, polynomial_schedule
@@ -179,6 +179,8 @@ def _train(
 
     with ranks.telling(), display:
         display.note(place_in_line(params, name))
+        if warning := unwatched(params, name):
+            display.note(warning)
         for epoch in range(len(curves.history), recipe.epochs):
             model.train()
             first_step = step - epoch * plan.steps_an_epoch
