@@ -4,6 +4,8 @@ Another package adds one by declaring it in its own pyproject.toml:
 
     [project.entry-points."rrsis_harness.models"]
     mynet = "mypackage.mynet:mynet"
+
+docs/add_a_model.md and docs/add_a_dataset.md go through an example; harness.testing checks what is registered.
 """
 
 from dataclasses import dataclass

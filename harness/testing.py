@@ -57,6 +57,8 @@ def check_model(
     padding             nor on the words behind attention_mask, nor on how many there are
     sentence            but they do depend on the sentence, and on the image
     weights file        saved and loaded into another network of this name, the weights give the same logits
+    meta device         it can be built on torch's "meta" device, with the same shapes: a weights file is compared with
+                        that before memory is taken
     determinism         the same seed gives the same weights, and the same inputs the same logits; another seed gives
                         other weights
 
@@ -89,6 +91,7 @@ def check_model(
         "padding": lambda: _padding(scattered().eval(), inputs, vocab_size),
         "sentence": lambda: _dependence(scattered().eval(), inputs),
         "weights file": lambda: _weights_file(scattered(), build(1).double(), inputs),
+        "meta device": lambda: _meta_device(build),
         "determinism": lambda: _determinism(build, inputs),
     }
     build()  # where it cannot be built at all, that is the one thing to say
@@ -246,6 +249,14 @@ def _weights_file(model: nn.Module, other: nn.Module, inputs: Inputs) -> Iterato
         load_checkpoint(other, path)
     if not torch.equal(_logits(model.eval(), *inputs), _logits(other.eval(), *inputs)):
         yield "logits differ after loading: something that counts is no parameter or persistent buffer"
+
+
+def _meta_device(build: Callable[[], nn.Module]) -> Iterator[str]:
+    with torch.device("meta"):
+        outline = build().state_dict()
+    shapes = {name: tensor.shape for name, tensor in build().state_dict().items()}
+    if {name: tensor.shape for name, tensor in outline.items()} != shapes:
+        yield "it has other tensors there"
 
 
 def _determinism(build: Callable[[int], nn.Module], inputs: Inputs) -> Iterator[str]:

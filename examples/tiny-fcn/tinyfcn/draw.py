@@ -16,11 +16,11 @@ from pycocotools import mask as coco_mask
 from harness.data import Expression, Rle
 from harness.data.drawing.synthetic import write_dataset
 from harness.data.refer import RRSISD
-from tinyfcn.tiles import COLUMNS, TABLE
+from tinyfcn.tiles import CATEGORIES, COLUMNS, TABLE
 
 
 def draw(folder: Path, *, refs: int, size: int, seed: int = 0) -> None:
-    """Write tiles.csv, images/ and masks/ into a new folder.
+    """Write tiles.csv, categories.txt, images/ and masks/ into a new folder.
 
     Args:
         folder: must not exist.
@@ -40,6 +40,7 @@ def draw(folder: Path, *, refs: int, size: int, seed: int = 0) -> None:
                 Image.fromarray(255 * mask.astype(np.uint8)).save(folder / "masks" / name)
                 shutil.copy(item.image, folder / "images" / item.image.name)
                 rows.append([item.split, item.image.name, name, item.category, item.sentence])
+    (folder / CATEGORIES).write_text("\n".join(sorted({row[3] for row in rows})) + "\n", encoding="utf-8")
     with (folder / TABLE).open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([COLUMNS, *rows])
 

@@ -1,4 +1,4 @@
-"""Aerial tiles listed in one CSV file: ROOT/tiles.csv, ROOT/images/ and ROOT/masks/."""
+"""Aerial tiles listed in one CSV file: tiles.csv, categories.txt (a name a line), images/ and masks/."""
 
 import csv
 from collections.abc import Iterator
@@ -7,32 +7,28 @@ from pathlib import Path, PurePosixPath
 from harness.data import DatasetFormat, Expression, Finding
 from harness.errors import HarnessError
 
-TABLE = "tiles.csv"
+TABLE, CATEGORIES = "tiles.csv", "categories.txt"
 COLUMNS = ["split", "image", "mask", "category", "sentence"]
 SPLITS = ("train", "val", "test")
 
 
 def read(root: Path) -> Iterator[Expression | Finding]:
-    """Yield one expression a line of tiles.csv."""
-    table = root / TABLE
-    try:
-        lines = table.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise HarnessError(
-            f"{table} cannot be read ({error}); name the folder that holds it as data.root"
-        ) from None
-    reader = csv.DictReader(lines)
-    if reader.fieldnames != COLUMNS:
-        raise HarnessError(f"{table} has the columns {reader.fieldnames}; they should be {COLUMNS}")
-    rows = list(reader)
-    categories = sorted({row["category"] for row in rows})
+    """Yield one expression an entry of tiles.csv."""
+    categories = _lines(root / CATEGORIES)
+    rows = csv.DictReader(_lines(root / TABLE))
+    if rows.fieldnames != COLUMNS:
+        raise HarnessError(f"{root / TABLE} has the columns {rows.fieldnames}; they should be {COLUMNS}")
     image_ids: dict[str, int] = {}
     for number, row in enumerate(rows, 1):
-        if row["split"] not in SPLITS or not row["sentence"]:
+        if None in row.values() or row["split"] not in SPLITS or not row["sentence"]:
             raise HarnessError(
-                f"{table}: entry {number} is {list(row.values())}; a split of {', '.join(SPLITS)} and a sentence are "
-                "needed"
+                f"{root / TABLE}: entry {number} is {list(row.values())}; a split ({', '.join(SPLITS)}), a sentence "
+                "and the other columns are needed"
             )
+        if row["category"] not in categories:
+            problem = f"entry {number} has the category {row['category']!r}"
+            yield Finding("unknown_category", row["split"], TABLE, number, problem)
+            continue
         yield Expression(
             image_id=image_ids.setdefault(row["image"], len(image_ids)),
             ref_id=number,
@@ -47,12 +43,19 @@ def read(root: Path) -> Iterator[Expression | Finding]:
         )
 
 
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise HarnessError(f"{path} cannot be read ({error}); name its folder as data.root") from None
+
+
 def place(name: str) -> str | None:
     """Where a file from an archive belongs under the root."""
     path = PurePosixPath(name)
-    if path.name == TABLE:
-        return TABLE
+    if path.name in (TABLE, CATEGORIES):
+        return path.name
     return f"{path.parent.name}/{path.name}" if path.parent.name in ("images", "masks") else None
 
 
-TILES = DatasetFormat(read=read, tables=(TABLE,), place=place)
+TILES = DatasetFormat(read=read, tables=(TABLE, CATEGORIES), place=place)
