@@ -232,9 +232,10 @@ class Params(Section):
     @model_validator(mode="after")
     def _names_agree(self) -> "Params":
         for name, variant in self.variants.items():
-            if not VARIANT_ID.fullmatch(name) or name.split("-")[0] != variant.model.replace("-", "_"):
+            model = re.sub(r"[^a-z0-9_]", "_", variant.model.lower())
+            if not VARIANT_ID.fullmatch(name) or name.split("-")[0] != model:
                 raise ValueError(
-                    f"variants.{name}: a variant is named <model>-<variant> in lower case, here {variant.model}-..."
+                    f"variants.{name}: a variant is named <model>-<variant> in lower case, here {model}-..."
                 )
         known = list(self.variants)
         for name, run in self.runs.items():

@@ -136,3 +136,17 @@ def test_the_home_folder_has_a_short_name(tmp_path, monkeypatch):
     params = toy_params(tmp_path, data={"dataset": "mine", "root": "~/set", "sources": [{"path": "~/x.zip"}]})
     assert str(params.data.root) == "/home/somebody/set"
     assert str(params.data.sources[0].path) == "/home/somebody/x.zip"
+
+
+@pytest.mark.parametrize("model", ["tiny_fcn", "tiny-fcn", "Tiny.FCN"])
+def test_a_variant_is_named_after_its_model_whatever_another_package_calls_that(tmp_path, model):
+    empty = {f"table{number}": {"splits": ["val"], "rows": {}} for number in (1, 2, 3)}
+    params = toy_params(tmp_path, variants={"tiny_fcn-full": {"model": model}}, runs={}, tables=empty)
+    assert params.variants["tiny_fcn-full"].model == model
+    assert "lower case, here tiny_fcn-..." in broken(tmp_path, variants={"TinyFCN-full": {"model": model}})
+
+
+def test_encoders_of_a_row_that_there_is_not(tmp_path):
+    tables = yaml.safe_load((PROJECT / "params.yaml").read_text())["tables"]
+    tables["table1"]["encoders"] = {"MAFM": {"visual": "CNN", "text": "words"}}
+    assert "encoders: 'MAFM' is no row. Did you mean 'MAFN'?" in broken(tmp_path, tables=tables)

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from report_inputs import ROOT, edit_statistics, make_params
 
+from harness.config import Encoders, Variant
 from harness.errors import HarnessError
 from harness.report.build import build_site
 
@@ -184,6 +185,34 @@ def test_differences_and_verdicts_equal_the_statistics(page, pipeline):
             assert verdict == "not significant"
     verdicts = {found["p_adjusted"] < 0.05 for found in expected.values()}
     assert verdicts == {True, False}  # the made-up runs give both
+
+
+def test_rows_that_no_paper_has(params, render_section):
+    """A network of another package, and one of ours under a name of its own."""
+    table = params.tables.table1.model_copy(
+        update={
+            "rows": params.tables.table1.rows | {"NewNet": "newnet-full", "Mine": "mafn-full"},
+            "encoders": {"Mine": Encoders(visual="CNN", text="words")},
+        }
+    )
+    params = params.model_copy(
+        update={
+            "variants": params.variants | {"newnet-full": Variant(model="newnet")},
+            "tables": params.tables.model_copy(update={"table1": table}),
+        }
+    )
+    page = render_section(params, "table1")
+    for row, visual, text in (
+        ("MAFN", "Swin, mini", "BERT, mini"),
+        ("Mine", "CNN", "words"),
+        ("NewNet", "not stated", "not stated"),
+    ):
+        names = f'<th scope="row">{row}</th><td class="name">{visual}</td><td class="name">{text}</td>'
+        assert page.count(names) == 1
+    unpublished = re.findall(
+        r'<th scope="row">(\w+)</th><td class="gap" colspan="16">Not published</td>', page
+    )
+    assert unpublished == ["NewNet", "Mine"]
 
 
 def test_trivial_predictors_stand_in_their_own_block(page):
