@@ -187,7 +187,7 @@ def test_differences_and_verdicts_equal_the_statistics(page, pipeline):
     assert verdicts == {True, False}  # the made-up runs give both
 
 
-def test_rows_that_no_paper_has(params, render_section):
+def test_rows_that_no_paper_has(params, render):
     """A network of another package, and one of ours under a name of its own."""
     table = params.tables.table1.model_copy(
         update={
@@ -201,7 +201,7 @@ def test_rows_that_no_paper_has(params, render_section):
             "tables": params.tables.model_copy(update={"table1": table}),
         }
     )
-    page = render_section(params, "table1")
+    page = render(params)
     for row, visual, text in (
         ("MAFN", "Swin, mini", "BERT, mini"),
         ("Mine", "CNN", "words"),
