@@ -98,12 +98,17 @@ def _code(model: str) -> Iterator[tuple[str, Path]]:
     for part in HARNESS:
         for path in sorted((here / part).rglob("*.py")) if (here / part).is_dir() else [here / part]:
             yield path.relative_to(here.parent).as_posix(), path
-    for package in sorted({"baselines", MODELS.entry(model).module.partition(".")[0]}):
+    for package in sorted({"baselines", _package(model)}):
         source = _source(package)
         if source is not None:
             folder = source if source.is_dir() else source.parent
             for path in sorted(folder.rglob("*.py")) if source.is_dir() else [source]:
                 yield f"{package}/{path.relative_to(folder).as_posix()}", path
+
+
+def _package(model: str) -> str:
+    """The importable package that a model's factory is in."""
+    return MODELS.entry(model).value.split(":")[0].split(".")[0]
 
 
 def _source(package: str) -> Path | None:
@@ -121,7 +126,7 @@ def unwatched(params: Params, name: str) -> str | None:
     The pipeline's `train` depends on our packages; another's has to be added to it.
     """
     model = params.variants[params.runs[name].variant].model
-    source = None if model in RELEASED else _source(MODELS.entry(model).module.partition(".")[0])
+    source = None if model in RELEASED else _source(_package(model))
     try:
         stages = yaml.safe_load(Path(params.pipeline).read_text(encoding="utf-8"))["stages"]
         watched = [Path(path).resolve() for path in stages["train"]["do"]["deps"] if isinstance(path, str)]
