@@ -241,7 +241,7 @@ def _git(*arguments: str) -> str:
     ).stdout.strip()
 
 
-def package_versions(others: Sequence[str] = () -> dict[str, str | None]:
+def package_versions(others: Sequence[str] = ()) -> dict[str, str | None]:
     """Of python, PACKAGES and others, None where one is missing; with a GPU, of what drives it."""
     import torch
 
