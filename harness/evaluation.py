@@ -292,7 +292,9 @@ def sample_table(
         "protocol": protocol,
         "dataset": identity.dataset,
     }
-    return pd.concat([described, pd.DataFrame(scores)], axis=1).assign(**constant)[SCHEMA.names]
+    whole = pd.concat([described, pd.DataFrame(scores)], axis=1).assign(**constant)
+    table: pd.DataFrame = whole[SCHEMA.names]
+    return table
 
 
 def shuffled_rows(count: int, rng: np.random.Generator) -> np.ndarray:

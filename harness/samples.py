@@ -95,7 +95,7 @@ def read_samples(path: Path | str) -> pd.DataFrame:
     if missing := [name for name in SCHEMA.names if name not in table.column_names]:
         raise HarnessError(f"{path} lacks the columns {', '.join(missing)}; evaluate the run again")
     try:
-        samples = table.select(SCHEMA.names).cast(SCHEMA.remove_metadata()).to_pandas()
+        samples: pd.DataFrame = table.select(SCHEMA.names).cast(SCHEMA.remove_metadata()).to_pandas()
     except pa.ArrowInvalid as error:
         raise HarnessError(
             f"{path} has a column of the wrong type ({error}); evaluate the run again"

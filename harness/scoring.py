@@ -76,4 +76,5 @@ def score(predicted: np.ndarray, target: np.ndarray) -> dict[str, float]:
 
 def encode_mask(mask: np.ndarray) -> bytes:
     """COCO run-length counts of a bool mask (H, W)."""
-    return coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"]
+    counts: bytes = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"]
+    return counts

@@ -55,7 +55,8 @@ def mean_train_mask(dataset: ExpressionDataset) -> np.ndarray:
         union = block.sum(1, keepdims=True) + candidates.sum(1) - intersection
         iou_sum += (intersection / np.maximum(union, 1)).sum(0)
     side = dataset.image_size
-    return (mean - THRESHOLDS[iou_sum.argmax()]).reshape(side, side).astype(np.float32)
+    logits: np.ndarray = mean - THRESHOLDS[iou_sum.argmax()]
+    return logits.reshape(side, side).astype(np.float32)
 
 
 def _mask_blocks(dataset: ExpressionDataset, label: str) -> Iterator[np.ndarray]:

@@ -82,7 +82,7 @@ def reachable_share(n: int, places: int = DECIMALS) -> float:
 
     An invented number passes the check with this probability. At most n + 1 of the 100 * 10^places + 1 can.
     """
-    units = 100 * 10**places
+    units: int = 100 * 10**places
     if n >= units:  # shares lie closer together than printed numbers
         return 1.0
     return len({(2 * units * k + n) // (2 * n) for k in range(n + 1)}) / (units + 1)

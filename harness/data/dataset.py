@@ -129,9 +129,10 @@ class ExpressionDataset(Dataset[Sample]):
         """The mask at its own size, uint8 (H, W), 1 = the referred object."""
         row = {name: self.table[name][index].as_py() for name in ("height", "width", "mask_counts", "ref_id")}
         try:
-            return coco_mask.decode(
+            mask: np.ndarray = coco_mask.decode(
                 {"size": [row["height"], row["width"]], "counts": row["mask_counts"].encode()}
             )
+            return mask
         except (ValueError, RuntimeError) as error:
             raise HarnessError(
                 f"the mask of ref_id {row['ref_id']} in {self.path} is damaged: {error}"

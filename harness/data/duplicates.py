@@ -81,4 +81,5 @@ def _merge(label: np.ndarray, ends: np.ndarray, other_ends: np.ndarray) -> np.nd
     _, component = connected_components(graph, directed=False)
     first = np.full(component.max() + 1, len(label))
     np.minimum.at(first, component[label], np.arange(len(label)))
-    return first[component[label]]
+    clusters: np.ndarray = first[component[label]]
+    return clusters

@@ -81,4 +81,5 @@ def _torch_resize(pixels: np.ndarray, side: int) -> Tensor:
 def _nearest(source: int, target: int) -> np.ndarray:
     """The source position of each target position, from PIL itself: int64 (target,)."""
     ramp = Image.fromarray(np.arange(source, dtype=np.int32)[None])
-    return np.array(ramp.resize((target, 1), Image.Resampling.NEAREST))[0].astype(np.int64)
+    sources: np.ndarray = np.array(ramp.resize((target, 1), Image.Resampling.NEAREST))[0].astype(np.int64)
+    return sources

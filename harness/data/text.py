@@ -45,7 +45,8 @@ def load_pretrained_tokenizer(source: str) -> Tokenizer:
         except Exception as error:  # the hub's client raises its own errors, httpx's, OSError and ValueError
             cached, refusal = True, error
     try:
-        return AutoTokenizer.from_pretrained(source, local_files_only=cached).backend_tokenizer
+        backend: Tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=cached).backend_tokenizer
+        return backend
     except Exception as error:  # transformers raises OSError, ValueError or the hub's own errors
         reason = " ".join(str(refusal or error).split("\n")[0].split())
         raise HarnessError(

@@ -125,7 +125,8 @@ def _check_counts(reference: Reference, variant: str) -> Check:
 
 def _decode(encoded: "pd.Series[str]", side: int) -> np.ndarray:
     masks = coco_mask.decode([{"size": [side, side], "counts": counts.encode()} for counts in encoded])
-    return np.moveaxis(masks, -1, 0).astype(bool)
+    decoded: np.ndarray = np.moveaxis(masks, -1, 0).astype(bool)
+    return decoded
 
 
 def _with_counts(samples: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:

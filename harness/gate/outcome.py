@@ -113,7 +113,8 @@ class Outcome:
                 elif said:
                     ET.SubElement(case, "system-out").text = said
         ET.indent(root)
-        return ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+        xml: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+        return xml
 
     def to_markdown(self) -> str:
         """A summary for a pull request."""

@@ -121,7 +121,7 @@ def _expressions(params: Params, split: str) -> pd.DataFrame:
     from pycocotools import mask
 
     columns = ["split", "category", "sentence", "cluster_id", "height", "width", "mask_counts"]
-    table = open_split(params.split_file(split)).select(columns).to_pandas()
+    table: pd.DataFrame = open_split(params.split_file(split)).select(columns).to_pandas()
     lengths = [
         {"size": [height, width], "counts": counts.encode("ascii")}
         for height, width, counts in zip(

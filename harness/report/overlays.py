@@ -56,7 +56,8 @@ def edge(mask: np.ndarray, thickness: int = 1) -> np.ndarray:
         grown = (
             padded[1:-1, 1:-1] | padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
         )
-    return grown & ~mask
+    ring: np.ndarray = grown & ~mask
+    return ring
 
 
 def _painted(truth: np.ndarray, colors: np.ndarray) -> np.ndarray:
@@ -108,7 +109,8 @@ def draw_truth(image: np.ndarray, truth: np.ndarray) -> np.ndarray:
 def laid_over(image: np.ndarray, layer: np.ndarray) -> np.ndarray:
     """An image with a layer over it, as a browser shows the two (H x W x 3, uint8)."""
     share = layer[..., 3:] / 255
-    return np.rint((1 - share) * image + share * layer[..., :3]).astype(np.uint8)
+    blended: np.ndarray = np.rint((1 - share) * image + share * layer[..., :3]).astype(np.uint8)
+    return blended
 
 
 def data_uri(pixels: np.ndarray) -> str:

@@ -34,7 +34,8 @@ def contributions(paired: Pair) -> Floats:
                 iou.mean(axis=1),
             ]
         )
-    return np.array(sides[0]) - np.array(sides[1])
+    differences: Floats = np.array(sides[0]) - np.array(sides[1])
+    return differences
 
 
 def cohen_dz(differences: Floats) -> float | None:

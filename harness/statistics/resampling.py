@@ -37,7 +37,8 @@ def cluster_sums(features: Floats, clusters: npt.NDArray[Any]) -> Floats:
 
 def mean_metrics(sums: Floats) -> Floats:
     """Metrics of each run from its summed features [..., runs, features], averaged over the runs: [..., 7]."""
-    return metric_values(sums).mean(axis=-2)
+    means: Floats = metric_values(sums).mean(axis=-2)
+    return means
 
 
 def bootstrap_sums(clusters: Floats, n_resamples: int, seed: np.random.SeedSequence) -> Floats:

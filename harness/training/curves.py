@@ -233,7 +233,7 @@ class _DVCLive:
 
     def __init__(self, folder: Path) -> None:
         streams = sys.stdout, sys.stderr
-        from dvclive import Live
+        from dvclive.live import Live
 
         sys.stdout, sys.stderr = streams  # DVC has had them wrapped on import
 
@@ -253,7 +253,7 @@ class _DVCLive:
 
     def summarize(self) -> None:
         self._live.summary.pop("step", None)  # to be put last again: the same bytes however often
-        self._live.make_summary()
+        self._live.make_summary()  # type: ignore[no-untyped-call]
 
 
 class _TensorBoard:

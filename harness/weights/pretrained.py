@@ -104,7 +104,8 @@ def _swin_from_hub(source: str) -> dict[str, Tensor]:
     from timm.models import load_state_dict_from_hf
 
     try:
-        return load_state_dict_from_hf(source)
+        weights: dict[str, Tensor] = load_state_dict_from_hf(source)
+        return weights
     except Exception as error:  # the hub's client raises its own errors, httpx's, OSError and ValueError
         raise HarnessError(
             f"pre-trained Swin {source!r} cannot be had from the hub ({_reason(error)}). Download one of\n"

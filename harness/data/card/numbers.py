@@ -180,7 +180,8 @@ def ninths(table: pd.DataFrame) -> np.ndarray:
     """Shares of the masks with their centre in each ninth of the image: 3 x 3, from the top left, row by row."""
     placed = table.dropna(subset=["x", "y"])
     counts, _, _ = np.histogram2d(placed["y"], placed["x"], bins=3, range=[[0, 1], [0, 1]])
-    return counts / max(1, len(placed))
+    shares: np.ndarray = counts / max(1, len(placed))
+    return shares
 
 
 def image_sizes(verification: Verification) -> list[tuple[tuple[int, int], int]]:

@@ -184,4 +184,5 @@ def _exposed(canvas: Image.Image, rng: np.random.Generator, grain: np.random.Gen
     pixels = np.asarray(canvas.point([round(level) for level in table])).astype(np.int16)
     sigma = rng.uniform(*NOISE)
     noise = grain.standard_normal(pixels.shape[:2], dtype=np.float32) * np.float32(sigma)
-    return np.clip(pixels + noise.astype(np.int16)[..., None], 0, 255).astype(np.uint8)
+    noisy: np.ndarray = np.clip(pixels + noise.astype(np.int16)[..., None], 0, 255).astype(np.uint8)
+    return noisy

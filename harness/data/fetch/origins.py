@@ -192,7 +192,7 @@ class Hub(Web):
 
     def headers(self) -> Mapping[str, str]:
         """The user's token, where there is one."""
-        from huggingface_hub.utils import build_hf_headers
+        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
         return {key: value for key, value in build_hf_headers().items() if key.lower() == "authorization"}
 
