@@ -31,8 +31,11 @@ def report(*arguments, **environment):
 
 def test_one_file_is_written_where_it_is_asked_for(profile, params, tmp_path):
     target = tmp_path / "mail" / "report.html"
-    done = report("build", "--params", profile, "--single-file", target)
+    done = report("build", "--params", profile, "--single-file", target, PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 0
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "pandas" in imported
+    assert "torch" not in imported
     assert done.stdout.startswith(f"{target}: 1 page, ")
     assert target.is_file()
     assert not params.report.html.exists()
