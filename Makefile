@@ -43,8 +43,8 @@ format: install ## let ruff put things right
 	ruff check --fix .
 	ruff format .
 
-bench: install ## speed and memory, as ratios measured in one run
-	python -m benchmarks
+bench: install ## speed and memory, as ratios, into docs/benchmarks.md
+	python -m benchmarks --write
 
 clean: ## remove what the pipeline made (not .venv)
 	find out -type f ! -name .gitkeep -delete

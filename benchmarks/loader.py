@@ -21,6 +21,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks.page import Figures
 from harness.config import Params, Synthetic, load_params
 from harness.data.dataset import IMAGENET_MEAN, IMAGENET_STD, ExpressionDataset, open_dataset
 from harness.data.drawing.synthetic import write_dataset
@@ -76,14 +77,12 @@ class Repeated(Dataset):
         self.dataset.set_epoch(epoch)
 
 
-def run(names: list[str]) -> None:
+def run(names: list[str]) -> Figures:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         ours = open_dataset(_prepared(Path(folder)), "train")
         plain = Reference(ours)
-        print(
-            f"{len(ours)} drawn images of {NATIVE} pixels to {SIDE}, batches of {BATCH}, median of {REPEATS}"
-        )
+        yield f"{len(ours)} drawn images of {NATIVE} pixels to {SIDE}, batches of {BATCH}, median of {REPEATS}."
         seconds: dict[str, list[float]] = {}
         peaks: dict[str, int] = {}
         for _ in range(REPEATS):
@@ -96,18 +95,17 @@ def run(names: list[str]) -> None:
                 peaks[name] = max(peak, peaks.get(name, 0))
             for name, dataset in (("reference, dataset alone", plain), ("ours, dataset alone", ours)):
                 seconds.setdefault(name, []).append(_dataset_seconds(dataset))
-    print(f"{'':28}{'ms a sample':>12}{'images/s':>10}{'memory':>10}")
+    yield "", "ms a sample", "images/s", "MB"
     for name, taken in seconds.items():
         median = statistics.median(taken)
-        memory = f"{peaks[name] / 1e6:7.0f} MB" if name in peaks else ""
-        print(f"{name:28}{median * 1e3:12.2f}{1 / median:10.0f}{memory:>10}")
-    for what, note in (("a worker", f"  (at least {LIMIT})"), ("dataset alone", "")):
+        memory = f"{peaks[name] / 1e6:.0f}" if name in peaks else ""
+        yield name, f"{median * 1e3:.2f}", f"{1 / median:.0f}", memory
+    yield f"The reference's time by ours, pair by pair; a worker's limit is {LIMIT}."
+    yield "", "median", "least", "most"
+    for what in ("a worker", "dataset alone"):
         pairs = zip(seconds[f"reference, {what}"], seconds[f"ours, {what}"], strict=True)
         ratios = [theirs / mine for theirs, mine in pairs]
-        print(
-            f"{'times as fast, ' + what:30}{statistics.median(ratios):10.2f}{note}   "
-            f"from {min(ratios):.2f} to {max(ratios):.2f}"
-        )
+        yield what, *(f"{ratio:.2f}" for ratio in (statistics.median(ratios), min(ratios), max(ratios)))
 
 
 def _prepared(folder: Path) -> Params:

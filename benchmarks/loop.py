@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 import yaml
 
+from benchmarks.page import Figures
 from harness.config import Params, load_params
 from harness.data.dataset import normalize, open_dataset
 from harness.data.drawing.synthetic import write_dataset
@@ -31,22 +32,19 @@ ROUNDS = 3
 LIMIT = 1.05
 
 
-def run(names: list[str]) -> None:
+def run(names: list[str]) -> Figures:
     with tempfile.TemporaryDirectory() as folder:
         params = _profile(Path(folder))
-        print(
-            f"{params.training.epochs} epochs of {REFS} drawn images of {params.image_size} pixels, {ROUNDS} rounds; "
-            "ms a step"
+        yield (
+            f"{params.training.epochs} epochs of {REFS} drawn images of {params.image_size} pixels, median of "
+            f"{ROUNDS} rounds, ms a step; the loop may take {LIMIT} times the bare step."
         )
-        print(
-            f"{'network':8}{'bare step':>12}{'loop':>10}{'ratio':>8}{'of it: data wait':>18}{'checkpoints':>13}"
-        )
+        yield "", "bare step", "loop", "ratio", "of it: data wait", "checkpoints"
         for name in names or ["lavt", "rmsin", "mafn"]:
-            _measure(params, f"{name}-full-s0")
-    print(f"the loop may take {LIMIT} times the bare step")
+            yield _measure(params, f"{name}-full-s0")
 
 
-def _measure(params: Params, name: str) -> None:
+def _measure(params: Params, name: str) -> tuple[str, ...]:
     batch = resolve_recipe(params, name).batch_size
     data = open_dataset(params, "train", black_boxes=True, seed=0)
     loaded = [
@@ -63,11 +61,8 @@ def _measure(params: Params, name: str) -> None:
         saves.append(phases["checkpoints"] / steps)
         loop.append(phases["steps"] / steps + waits[-1] + saves[-1])
     ratio = statistics.median(ours / plain for ours, plain in zip(loop, bare, strict=True))
-    print(
-        f"{name.split('-')[0]:8}{1e3 * statistics.median(bare):12.1f}{1e3 * statistics.median(loop):10.1f}{ratio:8.3f}"
-        f"{1e3 * statistics.median(waits):18.1f}{1e3 * statistics.median(saves):13.1f}",
-        flush=True,
-    )
+    milliseconds = [f"{1e3 * statistics.median(each):.1f}" for each in (bare, loop, waits, saves)]
+    return name.split("-")[0], *milliseconds[:2], f"{ratio:.3f}", *milliseconds[2:]
 
 
 def _bare_seconds(params: Params, name: str, loaded: list[Batch]) -> float:

@@ -19,6 +19,7 @@ from collections.abc import Callable
 import torch
 
 from baselines.official import RELEASED
+from benchmarks.page import Figures
 from harness.complexity import complexity
 from harness.models import create_model
 from harness.training.losses import segmentation_loss
@@ -33,26 +34,19 @@ REPEATS = 3
 RELEASED_FIGURES = {"lavt": (1.05, 4.1, 6.8), "rmsin": (1.1, 4.8, 7.9), "mafn": (1.22, 4.7, 13.6)}
 
 
-def run(names: list[str]) -> None:
-    print(f"Swin-B, {BATCH} images of {SIDE} x {SIDE} pixels, float32, median of {REPEATS}")
-    print(
-        f"{'network':14}{'GFLOP/image':>12}{'forward':>9}{'train step':>12}{'memory':>10}"
-        f"{'recomputing: step, memory':>28}"
-    )
+def run(names: list[str]) -> Figures:
+    yield f"Swin-B, {BATCH} images of {SIDE} x {SIDE} pixels, float32, median of {REPEATS}."
+    yield "", "GFLOP an image", "forward", "train step", "peak GB", "forward, s", "step, s", "GFLOP/s"
     for name in names or list(RELEASED_FIGURES):
         forward, step, less = (_child(name, what) for what in ("forward", "step", "recompute"))
+        released = (RELEASED[name].gflop, *RELEASED_FIGURES[name])
+        yield f"{name} released", *(f"{value:g}" for value in released), "", "", ""
         flops = complexity(name, preset="swin-b", image_size=SIDE, options={}).flops
-        print(
-            f"{name:14}{flops / 1e9:12.1f}{forward['units']:9.2f}{step['units']:12.2f}{step['peak'] / 1e9:7.1f} GB"
-            f"{less['seconds'] / step['seconds']:15.2f} x{less['peak'] / 1e9:8.1f} GB"
-        )
-        figures = RELEASED_FIGURES[name]
-        print(
-            f"{'  released':14}{RELEASED[name].gflop:12.0f}{figures[0]:9.2f}{figures[1]:12.2f}{figures[2]:7.1f} GB\n"
-            f"  matrix products at {forward['rate'] / 1e9:.0f}, {step['rate'] / 1e9:.0f}, {less['rate'] / 1e9:.0f} "
-            f"GFLOP/s; forward {forward['seconds']:.1f} s, step {step['seconds']:.1f} s",
-            flush=True,
-        )
+        for label, trained in ((name, step), (f"{name}, `activation_checkpointing`", less)):
+            work = f"{flops / 1e9:.1f}", f"{forward['units']:.2f}", f"{trained['units']:.2f}"
+            seconds = f"{forward['seconds']:.1f}", f"{trained['seconds']:.1f}"
+            rates = f"{forward['rate'] / 1e9:.0f}, {trained['rate'] / 1e9:.0f}"
+            yield label, *work, f"{trained['peak'] / 1e9:.1f}", *seconds, rates
 
 
 def _child(name: str, what: str) -> dict[str, float]:

@@ -18,6 +18,8 @@ from pathlib import Path
 import psutil
 import yaml
 
+from benchmarks.page import Figures
+
 PROJECT = Path(__file__).parents[1]
 FOLDER = Path("out/rehearsal")
 PROFILE = Path("profiles/rehearsal")
@@ -33,24 +35,25 @@ class Measured:
     peak: float  # GB, its processes together, shared pages counted once
 
 
-def run(arguments: list[str]) -> None:
+def run(arguments: list[str]) -> Figures:
     refs = int(arguments[0]) if arguments else 17402
     shutil.rmtree(PROJECT / FOLDER, ignore_errors=True)
     try:
         _write_profile(refs)
-        _run_all(refs)
+        yield from _run_all(refs)
     finally:
         shutil.rmtree(PROJECT / PROFILE, ignore_errors=True)
         if "keep" not in arguments:
             shutil.rmtree(PROJECT / FOLDER, ignore_errors=True)
 
 
-def _run_all(refs: int) -> None:
+def _run_all(refs: int) -> Figures:
     raw, pipeline = FOLDER / "raw", f"{PROFILE}/dvc.yaml:prepare"
     expect = "rrsis-d" if refs == 17402 else "none"
-    print(f"{'':<18}{'min:s':>7}{'images/s':>10}{'peak GB':>9}{'on disk':>10}")
+    yield f"{refs:,} drawn images of 800 x 800 pixels; memory of the processes together, shared pages counted once."
+    yield "", "min:s", "images/s", "peak GB", "GB on disk"
     synth = ["harness", "data", "synth", "--refs", str(refs), "--size", "800", "--seed", "0", str(raw)]
-    _report("synth", measure(synth), refs, _size(raw))
+    yield _row("`harness data synth`", measure(synth), refs, _size(raw))
     checked = [
         "--expect",
         expect,
@@ -60,17 +63,18 @@ def _run_all(refs: int) -> None:
         str(FOLDER / "card.html"),
     ]
     verified = measure(["harness", "data", "verify", *checked, str(raw)])
-    _report("verify", verified, refs, _size(FOLDER / "card.html"))
+    yield _row("`harness data verify`", verified, refs, _size(FOLDER / "card.html"))
     measure(["harness", "data", "source", "--params", f"{PROFILE}/params.yaml"])
     prepared = measure(["harness", "prepare", "--params", f"{PROFILE}/params.yaml"])
-    _report("prepare", prepared, refs, _size(FOLDER / "data"))
+    yield _row("`harness prepare`", prepared, refs, _size(FOLDER / "data"))
     # without its cache of runs, which would bring back what an earlier rehearsal made
-    _report("dvc repro", measure(["dvc", "repro", "--no-run-cache", pipeline]), refs, "")
-    _report("nothing to do", measure(["dvc", "repro", pipeline]), None, "")
-    print()
+    yield _row(
+        "`dvc repro` of data and prepare", measure(["dvc", "repro", "--no-run-cache", pipeline]), refs, ""
+    )
+    yield _row("`dvc repro`, nothing to do", measure(["dvc", "repro", pipeline]), None, "")
     for name, measured in (("verify", verified), ("prepare", prepared)):
         held = measured.seconds <= 60 * MINUTES[name] and measured.peak <= GIGABYTES
-        print(f"{name}: {'within' if held else 'NOT within'} {MINUTES[name]:g} minutes and {GIGABYTES} GB")
+        yield f"{name}: {'within' if held else 'NOT within'} {MINUTES[name]:g} minutes and {GIGABYTES} GB."
 
 
 def measure(command: list[str]) -> Measured:
@@ -111,13 +115,13 @@ def _memory(pid: int) -> float:
 
 def _size(path: Path) -> str:
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return f"{sum(file.stat().st_size for file in files) / 1e9:.2f} GB"
+    return f"{sum(file.stat().st_size for file in files) / 1e9:.2f}"
 
 
-def _report(name: str, measured: Measured, refs: int | None, disk: str) -> None:
+def _row(name: str, measured: Measured, refs: int | None, disk: str) -> tuple[str, ...]:
     minutes, seconds = divmod(round(measured.seconds), 60)
     rate = f"{refs / measured.seconds:.0f}" if refs else ""
-    print(f"{name:<18}{f'{minutes}:{seconds:02}':>7}{rate:>10}{measured.peak:>9.2f}{disk:>10}", flush=True)
+    return name, f"{minutes}:{seconds:02}", rate, f"{measured.peak:.2f}", disk
 
 
 def _write_profile(refs: int) -> None:

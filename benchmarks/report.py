@@ -3,7 +3,6 @@
 import io
 import json
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,8 @@ import yaml
 from PIL import Image, ImageFilter
 from pycocotools import mask as coco_mask
 
-from benchmarks.statistics import process
+from benchmarks import process
+from benchmarks.page import Figures
 from harness.config import Params, load_params
 from harness.data.prepare import SCHEMA as EXPRESSIONS
 from harness.data.prepare import SCHEMA_KEY, SCHEMA_VERSION
@@ -39,24 +39,19 @@ CATEGORIES = (
 )
 
 
-def run(names: list[str]) -> None:
+def run(names: list[str]) -> Figures:
     with tempfile.TemporaryDirectory() as folder:
         path = _profile(Path(folder))
         params = load_params(path)
-        started = time.perf_counter()
         _make(params)
-        print(f"{len(params.runs)} runs of {SIZES['test']:,} test and {SIZES['val']:,} val expressions")
-        print(f"made up in                                 {time.perf_counter() - started:6.1f} s")
+        yield f"{len(params.runs)} runs of {SIZES['test']:,} test and {SIZES['val']:,} val expressions."
+        yield "", "s", "GB"
         for command in (["statistics"], ["report", "build"]):
-            seconds, peak = process(*command, "--params", str(path))
-            print(
-                f"`harness {' '.join(command)}`".ljust(43) + f"{seconds:6.1f} s, {peak / 1e9:.2f} GB at most"
-            )
+            seconds, _, peak = process.harness(*command, "--params", str(path))
+            yield f"`harness {' '.join(command)}`", f"{seconds:.1f}", f"{peak / 1e9:.2f}"
         pages = sorted(Path(params.report.html).glob("*.html"), key=lambda page: -page.stat().st_size)
-        print(
-            f"largest page, {pages[0].name}".ljust(43)
-            + f"{pages[0].stat().st_size / 1e6:6.2f} MB of {len(pages)} pages"
-        )
+        largest = pages[0].stat().st_size / 1e6
+        yield f"The largest of {len(pages)} pages, {pages[0].name}, has {largest:.2f} MB."
 
 
 def _profile(folder: Path) -> Path:
@@ -186,7 +181,3 @@ def _trained(params: Params, run_: str, rng: np.random.Generator) -> None:
     )  # fmt: skip
     history.to_csv(folder / "history.csv", index=False)
     write_json(folder / "provenance.json", {"run": run_, "command": f"harness train --run {run_}"})
-
-
-if __name__ == "__main__":
-    run([])

@@ -9,8 +9,6 @@ common part. A seed shifts all of a model's u.
 """
 
 import multiprocessing
-import sys
-import time
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,6 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from benchmarks.page import Figures
 from harness.statistics import compare
 
 SAMPLES = 500
@@ -64,29 +63,31 @@ CASES = (
 )
 
 
-def run(names: list[str]) -> None:
+def run(names: list[str]) -> Figures:
     replicates = int(names[0]) if names else REPLICATES
     error = 100 * (0.95 * 0.05 / replicates) ** 0.5
-    print(
-        f"{SAMPLES} samples, {RESAMPLES:,} resamples and permutations, {replicates:,} replicates a case; percent"
+    yield (
+        f"{SAMPLES} samples, {RESAMPLES:,} resamples and permutations, {replicates:,} replicates of each case; "
+        f"percent, of {', '.join(SHOWN)}. Standard error of a coverage of 95 and of a size of 5: {error:.2f}."
     )
-    print(f"standard error of the simulation: {error:.2f} for both a coverage of 95 and a size of 5")
-    print(
-        f"{'':30}{'coverage, 95% interval':>24}{'the same, BCa':>24}{'size, 5% test':>24}{'McNemar P@0.5':>16}"
+    yield (
+        "",
+        "coverage of the 95% interval",
+        "coverage of BCa's",
+        "size of the 5% test",
+        "McNemar's, exact / mid-p",
     )
-    print(f"{'':30}" + f"{'P@0.5':>8}{'oIoU':>8}{'mIoU':>8}" * 3 + f"{'exact':>8}{'mid-p':>8}")
     context = multiprocessing.get_context("spawn")
     for case in CASES:
-        began = time.monotonic()
         shift = equal_oiou_shift(case) if case is UNEQUAL else 0.0
         truth = true_differences(case, shift)
         parts = [slice(start, replicates, 8) for start in range(8)]
         with context.Pool() as pool:
             found = np.concatenate(pool.map(partial(_replicates, case, shift, truth, replicates), parts))
-        print(_line(case, 100 * found.mean(axis=0)) + f"   {time.monotonic() - began:.0f} s", flush=True)
+        yield _row(case, 100 * found.mean(axis=0))
 
 
-def _line(case: Case, shares: np.ndarray) -> str:
+def _row(case: Case, shares: np.ndarray) -> tuple[str, ...]:
     """A case's row; where A is better a rejection is no error, and only single runs have McNemar's test and BCa."""
     single, null = case.seeds == 1, case.better == 0
     groups = (
@@ -95,8 +96,8 @@ def _line(case: Case, shares: np.ndarray) -> str:
         (shares[6:9], null),
         (shares[9:], single and null and not case.clustered),
     )
-    cells = [f"{value:8.1f}" if shown else f"{'':8}" for values, shown in groups for value in values]
-    return f"{case.name:30}" + "".join(cells)
+    cells = [" / ".join(f"{value:.1f}" for value in values) if shown else "" for values, shown in groups]
+    return case.name, *cells
 
 
 def _replicates(case: Case, shift: float, truth: np.ndarray, replicates: int, part: slice) -> np.ndarray:
@@ -201,7 +202,3 @@ def equal_oiou_shift(case: Case) -> float:
 
     target = _population(0.0, 1.0, 0.0)[1]
     return float(brentq(lambda up: _population(up, case.wide, 0.0)[1] - target, -1, 1, xtol=1e-6))
-
-
-if __name__ == "__main__":
-    run(sys.argv[1:])
