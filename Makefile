@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PATH := $(BIN):$(PATH)
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo check test test-big lint format bench clean
+.PHONY: help install demo check test test-big coverage lint format bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,11 @@ test: install ## the ordinary tests, in parallel
 test-big: install ## parity, kills, clusters, browsers, a pipeline (15 GB, 20 min)
 	pytest -m big -n 2 --dist loadfile --durations 15
 
+coverage: install ## the ordinary tests, and what they leave out
+	OMP_NUM_THREADS=1 pytest -m "not big and not nightly" -n auto --cov --cov-report= --cov-fail-under=0
+	@echo && echo "Least covered:" && coverage report --fail-under=0 | head -22
+	@echo "Total, percent:" && coverage report --format total
+
 lint: install ## ruff and mypy
 	ruff check .
 	ruff format --check .
@@ -48,4 +53,4 @@ bench: install ## speed and memory, as ratios, into docs/benchmarks.md
 
 clean: ## remove what the pipeline made (not .venv)
 	find out -type f ! -name .gitkeep -delete
-	rm -rf reports/html reports/rrsisd reports/seeds .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .coverage* reports/html reports/rrsisd reports/seeds .pytest_cache .mypy_cache .ruff_cache
