@@ -36,7 +36,7 @@ test-big: install ## parity, kills, clusters, browsers, a pipeline (15 GB, 20 mi
 
 coverage: install ## the ordinary tests, and what they leave out
 	OMP_NUM_THREADS=1 pytest -m "not big and not nightly" -n auto --cov --cov-report= --cov-fail-under=0
-	@echo && echo "Least covered:" && coverage report --fail-under=0 | head -22
+	@echo && echo "Least covered:" && coverage report --fail-under=0 | sed -n 1,22p
 	@echo "Total, percent:" && coverage report --format total
 
 lint: install ## ruff and mypy

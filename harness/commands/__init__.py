@@ -7,6 +7,8 @@ from typing import Any
 
 import rich_click as click
 
+from harness.commands.completion import profiles
+
 DEFAULT = Path("params.yaml")
 STAGES = "prepare|train|evaluate|features|statistics|report build"
 _profile = DEFAULT  # of the command that runs
@@ -27,6 +29,7 @@ def params_option(function: Callable[..., Any]) -> Callable[..., Any]:
         default=DEFAULT,
         show_default=True,
         callback=_remember,
+        shell_complete=profiles,
         help="The profile: profiles/rrsisd/params.yaml is the paper's.",
     )(function)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from harness.commands import params_option
+from harness.commands.completion import sides as sides_offered
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +32,7 @@ def _seeds(ctx: click.Context, option: click.Parameter, value: str | None) -> tu
 
 
 @click.command(name="compare")
-@click.argument("names", metavar="A B [C]...", nargs=-1, required=True)
+@click.argument("names", metavar="A B [C]...", nargs=-1, required=True, shell_complete=sides_offered)
 @click.option("--split", type=click.Choice(["val", "test"]), help="Of runs; test by default.")
 @click.option("--protocol", type=click.Choice(["resized", "native"]), help="Of runs; resized by default.")
 @click.option("--seeds", callback=_seeds, help="Such as 0,1; by default all that a model has.")

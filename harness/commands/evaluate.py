@@ -5,10 +5,16 @@ from pathlib import Path
 import rich_click as click
 
 from harness.commands import params_option
+from harness.commands.completion import run_names
 
 
 @click.command(name="evaluate")
-@click.option("--run", "name", help="A trained run of params.yaml; mafn-s0 is short for mafn-full-s0.")
+@click.option(
+    "--run",
+    "name",
+    shell_complete=run_names,
+    help="A trained run of params.yaml; mafn-s0 is short for mafn-full-s0.",
+)
 @click.option("--trivial", is_flag=True, help="Instead: empty mask, whole image and mean train mask.")
 @params_option
 def command(name: str | None, trivial: bool, params_path: Path) -> None:

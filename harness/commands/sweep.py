@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from harness.commands import params_option
+from harness.commands.completion import run_names
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ EXIT_STOPPED = 75  # by a signal; the same command goes on
 
 
 @click.command(name="sweep")
-@click.argument("names", metavar="[RUN]...", nargs=-1)
+@click.argument("names", metavar="[RUN]...", nargs=-1, shell_complete=run_names)
 @params_option
 @click.option(
     "--slots",

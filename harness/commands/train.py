@@ -7,12 +7,16 @@ from pathlib import Path
 import rich_click as click
 
 from harness.commands import params_option
+from harness.commands.completion import run_names
 
 
 @click.command(name="train")
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=run_names)
 @click.option(
-    "--run", "name", help="A run of params.yaml; mafn-s0 is short for mafn-full-s0. Or name it without --run."
+    "--run",
+    "name",
+    shell_complete=run_names,
+    help="A run of params.yaml; mafn-s0 is short for mafn-full-s0. Or name it without --run.",
 )
 @click.option(
     "--processes",
