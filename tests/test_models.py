@@ -1,5 +1,6 @@
 """Properties that every network and every ablation has, at small sizes and in float64 where numbers count."""
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -60,6 +61,12 @@ def build(variant: str, **options: Any) -> nn.Module:
     return scatter_weights(create_model(name, **(sizes | own | options)).double())
 
 
+@cache
+def evaluated(variant: str) -> nn.Module:
+    """The variant in evaluation mode, built once for all tests that only run it."""
+    return build(variant).eval()
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_logits_at_the_preset(variant: str) -> None:
     name, options = VARIANTS[variant]
@@ -92,7 +99,7 @@ def test_rectangular_images_of_another_size(variant: str) -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_image_that_the_network_was_not_built_for(variant: str) -> None:
-    model = build(variant).eval()
+    model = evaluated(variant)
     inputs = random_inputs(1, (96, 32), VOCABULARY)
     if variant in ANY_SIZE:
         assert model(*inputs).shape == (1, 2, 96, 32)
@@ -104,7 +111,7 @@ def test_image_that_the_network_was_not_built_for(variant: str) -> None:
 
 
 def test_default_ablation_is_the_rmsin_graph() -> None:
-    rmsin, ablation = build("rmsin").eval(), build("mafn-default").eval()
+    rmsin, ablation = evaluated("rmsin"), evaluated("mafn-default")
     assert list(rmsin.state_dict()) == list(ablation.state_dict())
     inputs = random_inputs(1, SIDE, VOCABULARY)
     with torch.inference_mode():

@@ -27,7 +27,9 @@ def with_training(params, **changes):
     return params.model_copy(update={"training": params.training.model_copy(update=changes)})
 
 
-@pytest.mark.parametrize("run", ["lavt-full-s0", "rmsin-full-s0", "mafn-full-s0"])
+@pytest.mark.parametrize(
+    "run", ["lavt-full-s0", pytest.param("rmsin-full-s0", marks=pytest.mark.big), "mafn-full-s0"]
+)
 def test_the_same_seed_gives_the_same_tables_byte_for_byte(profile, run):
     """Trained and evaluated twice, from nothing, one after the other."""
     tables = []
