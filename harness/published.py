@@ -209,6 +209,12 @@ def _sizes(path: Path, sizes: Any) -> dict[str, int]:
     return {str(split): n for split, n in sizes.items()}
 
 
+def default_file() -> Path:
+    """reports/published.yaml where that exists, in a checkout; elsewhere the copy that an installed wheel carries."""
+    here, carried = Path("reports/published.yaml"), Path(__file__).with_name("published.yaml")
+    return here if here.exists() or not carried.exists() else carried
+
+
 def read_published(path: Path | str) -> Published:
     """Read the published tables.
 

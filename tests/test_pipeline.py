@@ -1,40 +1,14 @@
 """The DVC pipeline: all profiles resolve, and the stages run in order from nothing to the report."""
 
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
-import yaml
+from project_copy import project_copy, run, toy_settings, write_settings
 from toy import PROJECT
 
 from harness.config import load_params
 
-BIN = Path(sys.executable).parent
-ENVIRONMENT = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
 
-
-def run(*command, cwd):
-    result = subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
-
-
-def project_copy(folder):
-    """The files that DVC needs, without git and without what a run has made."""
-    made = shutil.ignore_patterns("__pycache__", "html")
-    for name in ("harness", "baselines", "mafn", "reports", "profiles"):
-        shutil.copytree(PROJECT / name, folder / name, ignore=made)
-    for name in ("dvc.yaml", "params.yaml", ".dvcignore"):
-        shutil.copy(PROJECT / name, folder / name)
-    for keep in PROJECT.glob("out/*/**/.gitkeep"):
-        target = folder / keep.relative_to(PROJECT)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.touch()
-    for lock in folder.glob("profiles/*/dvc.lock"):
-        lock.unlink()
+def dvc_project(folder):
+    project_copy(folder)
     run("dvc", "init", "--no-scm", "--quiet", cwd=folder)
 
 
@@ -61,7 +35,7 @@ def test_every_run_has_its_folder_in_the_repository(path):
     ],
 )
 def test_all_profiles_resolve_every_stage(tmp_path, path, profile):
-    project_copy(tmp_path)
+    dvc_project(tmp_path)
     params = load_params(PROJECT / profile)
     plan = run("dvc", "repro", "--dry", "--allow-missing", path, cwd=tmp_path)
     stages = [
@@ -75,16 +49,9 @@ def test_all_profiles_resolve_every_stage(tmp_path, path, profile):
 
 @pytest.mark.big
 def test_the_pipeline_runs_from_nothing_to_the_report_and_then_has_nothing_to_do(tmp_path):
-    project_copy(tmp_path)
-    content = yaml.safe_load((PROJECT / "params.yaml").read_text())
-    content["data"]["synthetic"] = {"refs": 60, "size": 64, "seed": 3}
-    content["image_size"] = 64
-    content["training"] |= {"epochs": 1, "batch_size": 8}
-    content["runs"] = {
-        name: content["runs"][name] for name in ("lavt-full-s0", "mafn-full-s0", "mafn-full-s1", "mafn-k1-s0")
-    }
-    content["statistics"] |= {"resamples": 200, "permutations": 200}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    dvc_project(tmp_path)
+    content = toy_settings(("lavt-full-s0", "mafn-full-s0", "mafn-full-s1", "mafn-k1-s0"))
+    write_settings(tmp_path, content)
     run("dvc", "repro", cwd=tmp_path)
     assert (tmp_path / "reports/html/index.html").is_file()
     page = (tmp_path / "reports/html/tables.html").read_text()
@@ -94,7 +61,7 @@ def test_the_pipeline_runs_from_nothing_to_the_report_and_then_has_nothing_to_do
     assert "Data and pipelines are up to date." in again
     # Nor does a setting of the report train or evaluate anything.
     content["report"]["features"] = 2
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    write_settings(tmp_path, content)
     plan = run("dvc", "repro", "--dry", cwd=tmp_path)
     assert [line.split("'")[1] for line in plan.splitlines() if line.startswith("Running stage")] == [
         "features",
@@ -102,7 +69,7 @@ def test_the_pipeline_runs_from_nothing_to_the_report_and_then_has_nothing_to_do
     ]
     # A network's own settings concern its own stages only.
     content["variants"]["mafn-k1"]["options"] = {"kernels": [3]}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    write_settings(tmp_path, content)
     plan = run("dvc", "repro", "--dry", cwd=tmp_path)
     ran = [line.split("'")[1] for line in plan.splitlines() if line.startswith("Running stage")]
     assert ran[:1] == ["train@mafn-k1-s0"]

@@ -14,11 +14,10 @@ if TYPE_CHECKING:
     from harness.audit.document import Block
 
 WIDTH = 80
-PUBLISHED = Path("reports/published.yaml")
 
 
 @click.command(name="audit")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), default=PUBLISHED, metavar="[FILE]")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False, metavar="[FILE]")
 @click.option(
     "--format",
     "form",
@@ -30,16 +29,17 @@ PUBLISHED = Path("reports/published.yaml")
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write there, not to the terminal."
 )
-def command(file: Path, form: str, out: Path | None) -> None:
+def command(file: Path | None, form: str, out: Path | None) -> None:
     """Check published tables: counts behind P@t, tests that they support, stated differences.
 
-    FILE has the form of reports/published.yaml, which is the default. Neither data nor runs are read. The exit code
-    is 0 whatever is found.
+    FILE has the form of reports/published.yaml, which is the default; where there is none, the copy of it in the
+    installed package is. Neither data nor runs are read. The exit code is 0 whatever is found.
     """
     from harness.audit import audit
     from harness.files import atomic_write
-    from harness.published import read_published
+    from harness.published import default_file, read_published
 
+    file = file or default_file()
     if out is not None and out.resolve() == file.resolve():
         raise HarnessError(f"--out {out} is the file to audit; name another one")
     result = audit(read_published(file))

@@ -126,5 +126,8 @@ def _reason(changes: Sequence[Any]) -> str:
     if names:
         return "changed: " + ", ".join(names)
     if outputs := parts.get("changed outs"):
-        return f"{Path(next(iter(outputs))).name} is {next(iter(outputs.values()))}"
+        path, state = next(iter(outputs.items()))
+        if state in ("deleted", "not in cache"):
+            return f"{Path(path).name} is not here; `dvc pull` brings it if it was pushed"
+        return f"{Path(path).name} is {state}"
     return ", ".join(parts) or "changed"
