@@ -128,6 +128,6 @@ def _reason(changes: Sequence[Any]) -> str:
     if outputs := parts.get("changed outs"):
         path, state = next(iter(outputs.items()))
         if state in ("deleted", "not in cache"):
-            return f"{Path(path).name} is not here; `dvc pull` brings it if it was pushed"
+            return f"{Path(path).name} is missing; `dvc pull` may bring it"
         return f"{Path(path).name} is {state}"
     return ", ".join(parts) or "changed"
