@@ -1,6 +1,7 @@
 """Wheel and sdist: what is in them, and that they work outside of a checkout; the release workflow that builds them."""
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -134,6 +135,15 @@ def test_only_the_tested_files_are_published_and_from_the_tag_alone():
     assert not any("run" in step for step in jobs["publish"]["steps"]), (
         "no code of ours runs beside the permission"
     )
+
+
+def test_the_workflow_of_pull_requests_runs_what_the_gate_runs():
+    """.ci/run, which everybody can start, is the list; `make coverage` is `make test` with figures."""
+    gate = re.findall(r"^(?:make |\.ci/|\.venv/).*$", (PROJECT / ".ci/run").read_text(), re.MULTILINE)
+    steps = yaml.safe_load((PROJECT / ".github/workflows/ci.yml").read_text())["jobs"]["gate"]["steps"]
+    ran = [step["run"].replace("make coverage", "make test") for step in steps if "run" in step]
+    assert "make test" in gate
+    assert [command for command in ran if command in gate] == gate
 
 
 def test_every_script_of_the_workflows_is_bash():
