@@ -21,6 +21,7 @@ VARIANT_ID = re.compile(r"[a-z0-9_]+-[a-z0-9_]+")  # <model>-<variant>; a hyphen
 SPLITS = ("train", "val", "test")
 Protocol = Literal["resized", "native"]
 Split = Literal["train", "val", "test"]
+EvaluatedSplit = Literal["val", "test"]
 Defect = Literal[
     "missing_image", "unreadable_image", "image_size", "mask_size", "bad_rle", "empty_mask", "full_mask",
     "missing_annotation", "unknown_category", "long_sentence",
@@ -98,6 +99,9 @@ class Run(Section):
 
     variant: str
     seed: Annotated[int, Field(ge=0)]
+    weights: str | None = (
+        None  # the file that `harness evaluate --weights` took; such a run is not trained here
+    )
 
 
 class BlackBoxes(Section):
@@ -163,6 +167,7 @@ class Statistics(Section):
     seed: Annotated[int, Field(ge=0)] = 0
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
     margin: Annotated[float, Field(gt=0)] = 1.0  # points within which a value reproduces a published one
+    splits: Annotated[tuple[EvaluatedSplit, ...], Field(min_length=1)] = ("val", "test")  # that are looked at
 
 
 class Table(Section):

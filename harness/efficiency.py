@@ -5,7 +5,7 @@ machine, so they are in no table and no metric, and no gate looks at them.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,6 @@ from torch import nn
 
 from harness.complexity import WORDS, complexity
 from harness.config import Params
-from harness.data.text import load_tokenizer, tokenizer_file
 from harness.errors import HarnessError
 from harness.memory import peak_memory
 from harness.provenance import device_name
@@ -61,7 +60,14 @@ class Stopwatch:
 
 
 def measured_efficiency(
-    params: Params, name: str, model: nn.Module, expressions: int, watch: Stopwatch, ranks: Ranks
+    params: Params,
+    name: str,
+    model: nn.Module,
+    built: tuple[str, Mapping[str, Any]],
+    split: str,
+    expressions: int,
+    watch: Stopwatch,
+    ranks: Ranks,
 ) -> dict[str, Any]:
     """What efficiency.json holds; all processes of the evaluation call this.
 
@@ -69,14 +75,16 @@ def measured_efficiency(
         params: the profile.
         name: of the run.
         model: the network, as it was evaluated.
-        expressions: of the split that was timed, over all processes.
+        built: what it was made from: its registered name and the options of its factory, vocab_size among them.
+        split: that was timed.
+        expressions: of that split, over all processes.
         watch: this process's times.
         ranks: the processes that shared the split.
     """
     peak = max(ranks.gather(peak_memory(ranks.device)))  # before anything else is loaded
     evaluation = max(ranks.gather(watch.evaluation))
     network = max(ranks.gather(watch.network))
-    flops, gap = _operations(params, name) if ranks.is_main else (None, None)
+    flops, gap = _operations(params, *built) if ranks.is_main else (None, None)
     return {
         "schema_version": SCHEMA_VERSION,
         "run": name,
@@ -85,7 +93,7 @@ def measured_efficiency(
         "flops_gap": gap,  # why they are not known
         "image_size": params.image_size,
         "words": WORDS,  # of the sentence that the operations are counted for
-        "split": "test",
+        "split": split,
         "expressions": expressions,
         "seconds": round(evaluation, 3),
         "network_seconds": round(network, 3),  # of these, the forward passes; of the slowest process
@@ -103,15 +111,10 @@ def measured_efficiency(
     }
 
 
-def _operations(params: Params, name: str) -> tuple[int | None, str | None]:
-    variant = params.variants[params.runs[name].variant]
-    vocabulary = load_tokenizer(tokenizer_file(params)).get_vocab_size()
+def _operations(params: Params, registered: str, options: Mapping[str, Any]) -> tuple[int | None, str | None]:
     try:
         counted = complexity(
-            variant.model,
-            preset=params.preset,
-            image_size=params.image_size,
-            options={"vocab_size": vocabulary, **variant.options},
+            registered, preset=params.preset, image_size=params.image_size, options=dict(options)
         )
     except HarnessError as error:
         return None, str(error)

@@ -1,6 +1,7 @@
 """A network and a prepared split in, a per-sample table out.
 
-`evaluate_run` is the `evaluate` stage of one run. Into the run's folder it writes
+`evaluate_run` is the `evaluate` stage of one run; `harness.released` does the same with weights from elsewhere, by the
+same `measure` and `write_results`. Into the run's folder go
 
     {val,test}.{resized,native}.parquet   per-sample tables of the best weights on val
     test-shuffled.resized.parquet         the same with sentences shuffled between images
@@ -14,7 +15,7 @@ tensors and the tables are the same bytes. (On a CPU the number of threads of a 
 changes the order of sums inside a matrix product.)
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ from torch import Tensor, nn
 from harness.config import Params
 from harness.data.dataset import ExpressionDataset, normalize, open_dataset
 from harness.data.loader import batches_in_order
+from harness.data.text import load_tokenizer, tokenizer_file
 from harness.efficiency import Stopwatch, measured_efficiency
 from harness.errors import HarnessError
 from harness.files import atomic_write, write_json
@@ -65,41 +67,35 @@ class Identity:
         return cls(model, variant, run.seed, params.data.dataset)
 
 
+@dataclass
+class Measured:
+    """What the evaluation of one network gave."""
+
+    tables: dict[str, Tables]  # by stem: "val", "test", "test-shuffled", "test-last" ...
+    predictions: list[bytes]  # as `evaluate` returns them, of the split that was last
+    watch: Stopwatch  # of that split
+
+
 def evaluate_run(params: Params, name: str) -> None:
     """Evaluate a trained run of params.yaml: its best weights on val, test and test shuffled, its last on val and test.
 
     Under torchrun the processes share the work, and process 0 writes.
     """
+    if (weights := params.runs[name].weights) is not None:
+        raise HarnessError(
+            f"{name} of {params.params} was not trained here, its weights are {weights}; evaluate them again with "
+            f"`harness evaluate --weights {weights} --out {params.out}`"
+        )
     # What can be wrong with the files is found before the processes join, so that one message is enough.
     data = {split: open_dataset(params, split) for split in EVALUATED_SPLITS}
     model = build_network(params, params.runs[name])
     best = load_checkpoint(model, checkpoint_file(params, name))
-    others = shuffled_rows(len(data["test"]), np.random.default_rng(SHUFFLE_SEED))
+    variant = params.variants[params.runs[name].variant]
+    vocabulary = load_tokenizer(tokenizer_file(params)).get_vocab_size()
     with joined(params.training.timeout) as ranks:
         model.to(ranks.device)
-
-        def measure(
-            stem: str, protocols: Sequence[str], text_rows: np.ndarray | None = None
-        ) -> tuple[Tables, list[bytes]]:
-            split = stem.partition("-")[0]
-            batches = predict(
-                model,
-                data[split],
-                params.evaluation.batch_size,
-                ranks.device,
-                text_rows=text_rows,
-                workers=params.training.workers,  # no dependency of the stage: it changes no result
-                label=f"{name} {stem}",
-                ranks=ranks,
-            )
-            return evaluate(batches, data[split], Identity.of(params, name), split, protocols, ranks=ranks)
-
-        tables: dict[str, Tables] = {}
-        for split in EVALUATED_SPLITS:
-            watch = Stopwatch()
-            with watch.timing(model, ranks.device):
-                tables[split], predictions = measure(split, params.evaluation.protocols)
-        tables["test-shuffled"], _ = measure("test-shuffled", ["resized"], others)
+        measured = measure(params, name, model, data, ranks)
+        tables = measured.tables
         if last_file(params, name).exists():
             last = load_checkpoint(model, last_file(params, name))
             same = "step" in last and last["step"] == best.get("step")
@@ -107,39 +103,100 @@ def evaluate_run(params: Params, name: str) -> None:
                 if same and "resized" in tables[split]:
                     tables[f"{split}-last"] = {"resized": tables[split]["resized"]}
                 else:
-                    tables[f"{split}-last"], _ = measure(f"{split}-last", ["resized"])
+                    tables[f"{split}-last"], _ = _measure(
+                        params, name, model, data[split], f"{split}-last", ["resized"], ranks
+                    )
+        built = (variant.model, {"vocab_size": vocabulary, **variant.options})
         efficiency = measured_efficiency(
-            params, name, model, len(data["test"]), watch, ranks
-        )  # of test, the last
+            params, name, model, built, "test", len(data["test"]), measured.watch, ranks
+        )
     if ranks.is_main:
         write_json(params.run_dir(name) / "efficiency.json", efficiency)
-        write_results(params, name, tables, data["test"], predictions)
+        write_results(params, name, measured, data)
+
+
+def measure(
+    params: Params, name: str, model: nn.Module, data: Mapping[str, ExpressionDataset], ranks: Ranks
+) -> Measured:
+    """Evaluate a network on val, test or both, in both protocols; on test with shuffled sentences, too.
+
+    Args:
+        params: the profile: batch size, protocols, loader processes, names.
+        name: of the run.
+        model: on the device of `ranks`.
+        data: by split, val before test.
+        ranks: the processes that share the work; all of them call this.
+
+    Raises:
+        HarnessError: a sample cannot be decoded.
+    """
+    tables: dict[str, Tables] = {}
+    predictions: list[bytes] = []
+    watch = Stopwatch()
+    for split, dataset in data.items():
+        watch = Stopwatch()
+        with watch.timing(model, ranks.device):
+            tables[split], predictions = _measure(
+                params, name, model, dataset, split, params.evaluation.protocols, ranks
+            )
+    if "test" in data:
+        others = shuffled_rows(len(data["test"]), np.random.default_rng(SHUFFLE_SEED))
+        tables["test-shuffled"], _ = _measure(
+            params, name, model, data["test"], "test-shuffled", ["resized"], ranks, others
+        )
+    return Measured(tables, predictions, watch)
+
+
+def _measure(
+    params: Params,
+    name: str,
+    model: nn.Module,
+    dataset: ExpressionDataset,
+    stem: str,
+    protocols: Sequence[str],
+    ranks: Ranks,
+    text_rows: np.ndarray | None = None,
+) -> tuple[Tables, list[bytes]]:
+    """The tables of one stem, and the predictions."""
+    batches = predict(
+        model,
+        dataset,
+        params.evaluation.batch_size,
+        ranks.device,
+        text_rows=text_rows,
+        workers=params.training.workers,  # no dependency of the stage: it changes no result
+        label=f"{name} {stem}",
+        ranks=ranks,
+    )
+    split = stem.partition("-")[0]
+    return evaluate(batches, dataset, Identity.of(params, name), split, protocols, ranks=ranks)
 
 
 def write_results(
-    params: Params, name: str, tables: dict[str, Tables], dataset: ExpressionDataset, predictions: list[bytes]
+    params: Params, name: str, results: Measured, data: Mapping[str, ExpressionDataset]
 ) -> None:
-    """Write the files of a run and print its test figures.
+    """Write the files of a run and print its figures on test, or on val where that is all there is.
 
     Args:
         params: the profile.
         name: of the run.
-        tables: by stem, "test" or "test-last", and protocol.
-        dataset: the test split.
-        predictions: as `evaluate` returns them for `dataset`.
+        results: what `measure` returned.
+        data: what it was given.
     """
+    tables = results.tables
     summaries = {stem: write_tables(params, name, stem, tables[stem]) for stem in tables}
     for stem in (f"{split}-last" for split in EVALUATED_SPLITS):
         if stem not in tables:  # weights from elsewhere have no last; an earlier one's table would mislead
             (params.run_dir(name) / f"{stem}.resized.parquet").unlink(missing_ok=True)
-    write_predictions(params, name, dataset, predictions)
+    if "test" in data:
+        write_predictions(params, name, data["test"], results.predictions)
     write_json(params.run_dir(name) / "metrics.json", summaries)
-    measured = summaries["test"]["resized" if "resized" in summaries["test"] else "native"]
-    print(
-        f"{name}: test mIoU {measured['mIoU']:.2f}, oIoU {measured['oIoU']:.2f}, with shuffled sentences "
-        f"{summaries['test-shuffled']['resized']['mIoU']:.2f}",
-        flush=True,
-    )
+    split = "test" if "test" in data else "val"
+    measured = summaries[split]["resized" if "resized" in summaries[split] else "native"]
+    line = f"{name}: {split} mIoU {measured['mIoU']:.2f}, oIoU {measured['oIoU']:.2f}"
+    if "test-shuffled" in summaries:
+        line += f", with shuffled sentences {summaries['test-shuffled']['resized']['mIoU']:.2f}"
+    print(line, flush=True)
 
 
 def write_tables(params: Params, name: str, stem: str, tables: Tables) -> dict[str, dict[str, float]]:

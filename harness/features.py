@@ -21,9 +21,11 @@ from harness.config import Params
 from harness.data.dataset import ExpressionDataset, normalize, open_dataset
 from harness.errors import HarnessError
 from harness.progress import Progress
+from harness.released.evaluate import network_dataset
 from harness.stage_maps import STAGES, FeatureMaps, StageMap, spread_over_sizes, write_feature_maps
 from harness.training.checkpoint import build_network, checkpoint_file, load_checkpoint
 from harness.training.distributed import pick_device
+from harness.weights import open_network
 
 SPLIT = "test"
 
@@ -66,10 +68,14 @@ def _of_variant(
     name = seeds[min(seeds)]
     if not checkpoint_file(params, name).exists():
         return f"{variant}: {name} has no weights/model.safetensors"
-    model = build_network(params, params.runs[name])
+    if params.runs[name].weights is not None:  # not trained here: sizes and tokenizer are the file's own
+        network = open_network(checkpoint_file(params, name))
+        model, dataset = network.network, network_dataset(params, SPLIT, network)
+    else:
+        model = build_network(params, params.runs[name])
+        load_checkpoint(model, checkpoint_file(params, name))
     if not callable(getattr(model, "stage_maps", None)):
         return f"{variant}: the network {params.variants[variant].model!r} has no method stage_maps"
-    load_checkpoint(model, checkpoint_file(params, name))
     model.to(device).eval()
     return [
         StageMap(variant, name, int(dataset.table["ref_id"][row].as_py()), dataset.sentences[row], *one)

@@ -2,6 +2,7 @@
 
 import errno
 import glob
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -86,6 +87,12 @@ def _named(path: Path, numbers: tuple[int, ...]) -> Iterator[None]:
         raise HarnessError(
             f"cannot write {path}: {os.strerror(error.errno)}; what was there is unchanged"
         ) from error
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_json(path: Path | str, value: Any) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 from pycocotools import mask as coco_mask
+from tokenizers import Tokenizer
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -37,7 +38,7 @@ class ExpressionDataset(Dataset[Sample]):
 
     Args:
         path: the Arrow file that `harness prepare` wrote.
-        tokenizer_path: the tokenizer beside it.
+        tokenizer: of the network.
         image_size: side S of the network's input, in pixels.
         max_tokens: length L of a sentence in tokens.
         black_boxes: paint black squares on a share of the images (training only); None for none.
@@ -48,7 +49,7 @@ class ExpressionDataset(Dataset[Sample]):
     def __init__(
         self,
         path: Path,
-        tokenizer_path: Path,
+        tokenizer: Tokenizer,
         *,
         image_size: int,
         max_tokens: int,
@@ -64,7 +65,6 @@ class ExpressionDataset(Dataset[Sample]):
         self.epoch = 0
         self.keep = keep
         self.kept: dict[int, Image.Image] = {}
-        tokenizer = load_tokenizer(tokenizer_path)
         self.sentences: list[str] = self.table["sentence"].to_pylist()
         encoded = [encode(tokenizer, sentence, max_tokens) for sentence in self.sentences]
         self.input_ids = torch.from_numpy(np.stack([ids for ids, _ in encoded]))
@@ -157,7 +157,7 @@ def open_dataset(
     """A prepared split with the sizes of params.yaml."""
     return ExpressionDataset(
         params.split_file(split),
-        tokenizer_file(params),
+        load_tokenizer(tokenizer_file(params)),
         image_size=params.image_size,
         max_tokens=params.text.max_tokens,
         black_boxes=params.training.black_boxes if black_boxes else None,

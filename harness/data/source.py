@@ -94,7 +94,7 @@ def record_source(params: Params) -> dict[str, Any]:
         "dataset": params.data.dataset,
         "root": str(params.data.root),
         "expressions": {split: splits[split] for split in SPLITS},
-        "fingerprint": _fingerprint(params.data.root),
+        "fingerprint": fingerprint(params.data.root),
     }
     write_json(source_file(params), source)
     return source
@@ -109,14 +109,14 @@ def require_unchanged(params: Params) -> None:
     recorded = read_json(source_file(params), f"harness data source --params {params.params}")
     if not params.data.root.is_dir():
         raise HarnessError(f"data.root {params.data.root} of {params.params} does not exist")
-    if recorded["fingerprint"] != _fingerprint(params.data.root):
+    if recorded["fingerprint"] != fingerprint(params.data.root):
         raise HarnessError(
             f"{params.data.root} has changed since {source_file(params)} was written; if that was meant, run "
             f"`dvc repro --force {params.pipeline}:data`"
         )
 
 
-def _fingerprint(root: Path) -> dict[str, Any]:
+def fingerprint(root: Path) -> dict[str, Any]:
     """Names and sizes of all files but the records of a fetch, contents of the small number that is not images."""
     digest, count, size = hashlib.sha256(), 0, 0
     for path in sorted(path for path in root.rglob("[!.]*") if path.is_file() and path.name != "SHA256SUMS"):

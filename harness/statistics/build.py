@@ -11,7 +11,7 @@ from harness.breakdowns import BREAKDOWNS, breakdown
 from harness.config import Params, Statistics
 from harness.errors import HarnessError
 from harness.statistics.comparison import compare
-from harness.statistics.evaluated import PROTOCOL, SPLITS, TRIVIAL, read_runs, runs_of
+from harness.statistics.evaluated import PROTOCOL, TRIVIAL, read_runs, runs_of
 from harness.statistics.ranking import compare_all
 from harness.statistics.summary import summarize_runs
 
@@ -46,7 +46,7 @@ class Entry:
 def plan(params: Params) -> list[Entry]:
     """List what statistics.json holds for this profile, in its order.
 
-    Variants that no run of the profile trains are left out.
+    Variants that the profile has no run of are left out, and so are splits that are not under `statistics.splits`.
 
     Raises:
         HarnessError: Table III has rows but not the one that the others are compared with.
@@ -55,12 +55,18 @@ def plan(params: Params) -> list[Entry]:
     entries = [
         Entry("summaries", Source(variant, split, protocol))
         for variant in (*trained, *TRIVIAL)
-        for split in SPLITS
+        for split in params.statistics.splits
         for protocol in params.evaluation.protocols
     ]
     if PROTOCOL not in params.evaluation.protocols:
         return entries
     entries += [Entry("summaries", Source(variant, "test", PROTOCOL, shuffled=True)) for variant in trained]
+    entries += _compared(params, trained)
+    return [entry for entry in entries if entry.a.split in params.statistics.splits]
+
+
+def _compared(params: Params, trained: list[str]) -> list[Entry]:
+    """What is not a summary: comparisons, breakdowns and the ranking of the tables' variants."""
 
     def source(variant: str, split: str) -> Source:
         return Source(variant, split, PROTOCOL)
@@ -83,7 +89,7 @@ def plan(params: Params) -> list[Entry]:
     once: dict[tuple[frozenset[str], str], tuple[str, str, str]] = {}  # a pair that two tables ask for
     for a, b, split in pairs:
         once.setdefault((frozenset((a, b)), split), (a, b, split))
-    entries += [Entry("comparisons", source(a, split), source(b, split)) for a, b, split in once.values()]
+    entries = [Entry("comparisons", source(a, split), source(b, split)) for a, b, split in once.values()]
     entries += [
         Entry("trivial", source(a, "test"), source(trivial, "test")) for a in main for trivial in TRIVIAL
     ]
@@ -118,7 +124,7 @@ def build(params: Params, *, advance: Callable[[], None] = lambda: None) -> dict
         "schema_version": SCHEMA_VERSION,
         "profile": params.profile,
         "dataset": params.data.dataset,
-        "settings": params.statistics.model_dump(),
+        "settings": params.statistics.model_dump(exclude={"splits"}),
         **parts,
     }
 

@@ -1,5 +1,6 @@
 """The evaluated runs on disk: which names mean which runs, where their tables are, and reading them."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,6 @@ from harness.config import Params
 from harness.errors import HarnessError, suggestion
 from harness.samples import read_samples
 
-SPLITS = ("val", "test")  # those that are evaluated
 PROTOCOL = "resized"  # of the comparisons and of shuffled sentences; the released one
 TRIVIAL = ("trivial-empty", "trivial-whole", "trivial-mean")  # one run each, with seed 0 and no meaning to it
 
@@ -81,6 +81,12 @@ def table_path(params: Params, run: str, split: str, protocol: str, *, shuffled:
 
 def evaluate_command(params: Params, run: str) -> str:
     """The command that writes a run's per-sample tables."""
+    known = params.runs.get(run)
+    if known is not None and known.weights is not None:
+        variant = known.variant.partition("-")[2]
+        return shlex.join(
+            ["harness", "evaluate", "--weights", known.weights, "--name", variant, "--out", str(params.out)]
+        )
     what = "--trivial" if is_trivial(run) else f"--run {run}"
     profile = "" if str(params.params) == "params.yaml" else f" --params {params.params}"
     return f"harness evaluate {what}{profile}"
@@ -94,8 +100,9 @@ def evaluated(params: Params) -> tuple[Params, dict[str, Path]]:
     """
     lacking = {}
     for run in params.runs:
-        tables = [(split, protocol, False) for split in SPLITS for protocol in params.evaluation.protocols]
-        tables += [("test", PROTOCOL, True)] if PROTOCOL in params.evaluation.protocols else []
+        splits, protocols = params.statistics.splits, params.evaluation.protocols
+        tables = [(split, protocol, False) for split in splits for protocol in protocols]
+        tables += [("test", PROTOCOL, True)] if "test" in splits and PROTOCOL in protocols else []
         paths = [
             table_path(params, run, split, protocol, shuffled=mixed) for split, protocol, mixed in tables
         ]

@@ -46,7 +46,7 @@ def fingerprint(params: Params, name: str, recipe: Mapping[str, Any]) -> dict[st
 
     run = params.runs[name]
     sections: dict[str, Any] = {
-        "runs": {name: run.model_dump()},
+        "runs": {name: run.model_dump(exclude={"weights"})},
         "variants": {run.variant: params.variants[run.variant].model_dump()},
         "recipe": dict(recipe),
         "training": params.training.model_dump(exclude=set(FREE)),

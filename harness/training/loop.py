@@ -62,6 +62,8 @@ def train(params: Params, name: str) -> Path:
             finite, the disk is full, or another process of this job was lost.
         Stopped: SIGTERM or SIGINT came, or the parent process died; the state is saved.
     """
+    if (weights := params.runs[name].weights) is not None:
+        raise HarnessError(f"{name} of {params.params} is not trained: it is what {weights} holds, evaluated")
     recipe = resolve_recipe(params, name)
     set_numerics(params.training)
     is_main = os.environ.get("RANK", "0") == "0"

@@ -10,12 +10,13 @@ from sample_tables import copied_profile, evaluated_profile, sample_table, witho
 
 from harness.breakdowns import BREAKDOWNS, breakdown
 from harness.commands.statistics import command
+from harness.config import Statistics
 from harness.errors import HarnessError
 from harness.metrics import METRICS, summarize
 from harness.samples import read_samples, write_samples
 from harness.statistics import compare
 from harness.statistics.build import build, plan
-from harness.statistics.evaluated import SPLITS, TRIVIAL, read_run, resolve
+from harness.statistics.evaluated import TRIVIAL, read_run, resolve
 
 
 @pytest.fixture(scope="module")
@@ -316,7 +317,7 @@ def test_splits_and_trivial_predictors_are_those_that_are_evaluated():
     from harness.evaluation import EVALUATED_SPLITS
     from harness.trivial import PREDICTORS
 
-    assert SPLITS == EVALUATED_SPLITS
+    assert Statistics().splits == EVALUATED_SPLITS
     assert tuple(f"trivial-{name}" for name in PREDICTORS) == TRIVIAL
 
 

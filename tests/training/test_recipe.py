@@ -14,7 +14,7 @@ from toy import PROJECT
 from harness.config import Training, load_params
 from harness.data.dataset import ExpressionDataset, black_box_corners, open_dataset, paint_black_boxes
 from harness.data.resize import resize_image
-from harness.data.text import tokenizer_file
+from harness.data.text import load_tokenizer, tokenizer_file
 from harness.errors import HarnessError
 from harness.models import create_model
 from harness.training.losses import segmentation_loss
@@ -161,7 +161,7 @@ def test_bullet_black_boxes_are_painted_at_native_size_before_resizing(prepared)
     boxes = Training().black_boxes
     dataset = ExpressionDataset(
         prepared.split_file("train"),
-        tokenizer_file(prepared),
+        load_tokenizer(tokenizer_file(prepared)),
         image_size=32,  # of images of 64
         max_tokens=20,
         black_boxes=boxes.model_copy(update={"size": 5}),
