@@ -272,6 +272,11 @@ class Params(Section):
         return self.out / "training" / run
 
     @property
+    def trains(self) -> bool:
+        """Whether a run is trained here; otherwise all are weights files, evaluated."""
+        return not self.runs or any(run.weights is None for run in self.runs.values())
+
+    @property
     def statistics_file(self) -> Path:
         """What the `statistics` stage writes."""
         return self.out / "statistics" / "statistics.json"

@@ -37,6 +37,7 @@ from harness.metrics import summarize
 from harness.progress import Progress
 from harness.samples import SCHEMA, write_samples
 from harness.scoring import Scored, score_batch
+from harness.statistics.evaluated import evaluate_command
 from harness.training.checkpoint import build_network, checkpoint_file, last_file, load_checkpoint
 from harness.training.distributed import Ranks, joined
 
@@ -81,10 +82,10 @@ def evaluate_run(params: Params, name: str) -> None:
 
     Under torchrun the processes share the work, and process 0 writes.
     """
-    if (weights := params.runs[name].weights) is not None:
+    if params.runs[name].weights is not None:
+        command = evaluate_command(params, name)
         raise HarnessError(
-            f"{name} of {params.params} was not trained here, its weights are {weights}; evaluate them again with "
-            f"`harness evaluate --weights {weights} --out {params.out}`"
+            f"{name} of {params.params} was not trained here; evaluate it again with `{command}`"
         )
     # What can be wrong with the files is found before the processes join, so that one message is enough.
     data = {split: open_dataset(params, split) for split in EVALUATED_SPLITS}

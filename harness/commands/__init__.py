@@ -38,5 +38,7 @@ def in_profile(message: str) -> str:
     """An error's message whose ways out act on the profile that `--params` named, not on the default one."""
     if _profile == DEFAULT:
         return message
-    message = re.sub(rf"`(harness (?:{STAGES})(?:(?!--params)[^`])*)`", rf"`\1 --params {_profile}`", message)
+    message = re.sub(
+        rf"`(harness (?:{STAGES})(?:(?!--params|--weights)[^`])*)`", rf"`\1 --params {_profile}`", message
+    )
     return message.replace("`dvc repro`", f"`dvc repro {_profile.with_name('dvc.yaml')}`")

@@ -30,6 +30,7 @@ from harness.released.profile import (
     prepare_once,
     read_profile,
     require_alike,
+    require_data,
     with_run,
     with_splits,
     write_profile,
@@ -75,7 +76,8 @@ def evaluate_weights(request: Request) -> str:
     network = replace(network, tokenizer=network_tokenizer(network, request))
     variant, seed = _identity(network, request)
     name = f"{variant}-s{seed}"
-    read_profile(request.out)  # before a lock is written into a folder of something else
+    if read_profile(request.out) is None:  # before anything is written
+        require_data(request.out, request.data)
     request.out.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(request.out / ".evaluate.lock", blocking=False):
@@ -175,7 +177,7 @@ def _evaluate(request: Request, network: Network, tokenizer: str | None, variant
             folder.rename(Path(staging) / "replaced")
         folder.parent.mkdir(exist_ok=True)
         staged.run_dir(name).rename(folder)
-    evaluated = {split for run in planned.runs for split in _evaluated_splits(planned, run)}
+    evaluated = [_evaluated_splits(planned, run) for run in planned.runs]
     write_profile(with_splits(content, evaluated))
 
 

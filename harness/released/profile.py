@@ -10,6 +10,7 @@ the `resized` protocol have that size, and could not be compared otherwise.
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from harness.data.prepare import prepare
 from harness.data.source import fingerprint, record_source, source_file
 from harness.data.text import tokenizer_file
 from harness.errors import HarnessError
+from harness.evaluation import EVALUATED_SPLITS
 from harness.files import atomic_write, read_json
 from harness.statistics.evaluated import TRIVIAL, table_path
 from harness.trivial import evaluate_trivial
@@ -33,7 +35,7 @@ HEADER = (
 )
 PUBLISHED = Path("reports/published.yaml")
 ROWS = {"lavt": "LAVT", "rmsin": "RMSIN", "mafn": "MAFN"}  # of Table I, as reports/published.yaml names them
-ABLATION = "+ MSRC"  # of Table II: the whole of MAFN
+ABLATIONS = {"table2": "+ MSRC", "table3": "[1,3,5]"}  # their rows of the whole of MAFN
 WHOLE = {"kernels": [1, 3, 5], "adaptive_noise": True, "correlation_fusion": True, "msrc": True}
 SIZES = ("image_size", "vocab_size")  # options that are no part of a variant
 
@@ -88,8 +90,7 @@ def new_profile(
         tokenizer: name or folder where the network's file has none.
         batch_size: samples that a network takes at once.
     """
-    if data.root is None:
-        raise HarnessError(f"there is no {folder / NAME} yet: name the folder of the data set with --data")
+    root = require_data(folder, data)
     published = next((path for path in (PUBLISHED, _checkout() / PUBLISHED) if path.is_file()), PUBLISHED)
     return {
         "profile": folder.name or "released",
@@ -97,9 +98,9 @@ def new_profile(
         "params": str(folder / NAME),
         "out": str(folder),
         "data": {
-            "dataset": data.name or data.root.resolve().name,
+            "dataset": data.name or root.resolve().name,
             "reader": data.reader or "rrsis-d",
-            "root": str(data.root),
+            "root": str(root),
         },
         "text": {"tokenizer": tokenizer or "trained", "max_tokens": network.max_tokens},
         "image_size": network.image_size,
@@ -115,6 +116,19 @@ def new_profile(
         },
         "report": {"html": str(folder / "html"), "published": str(published)},
     }
+
+
+def require_data(folder: Path, data: DataSet) -> Path:
+    """The root of the data set of a profile that is yet to be made.
+
+    Raises:
+        HarnessError: it is not named, or no folder.
+    """
+    if data.root is None:
+        raise HarnessError(f"there is no {folder / NAME} yet: name the folder of the data set with --data")
+    if not data.root.is_dir():
+        raise HarnessError(f"--data {data.root} is no folder; name that of the data set")
+    return data.root
 
 
 def require_alike(content: Content, data: DataSet, network: Network) -> None:
@@ -171,7 +185,8 @@ def with_run(content: Content, name: str, variant: str, network: Network, weight
     _add_row(tables["table1"]["rows"], ROWS[network.model] if whole else variant, variant)
     tables["table1"]["rows"] = _in_order(tables["table1"]["rows"])
     if whole and network.model == "mafn":
-        _add_row(tables["table2"]["rows"], ABLATION, variant)
+        for table, row in ABLATIONS.items():
+            _add_row(tables[table]["rows"], row, variant)
     seed = int(name.rpartition("-s")[2])
     return content | {
         "variants": content["variants"] | {variant: known},
@@ -180,11 +195,20 @@ def with_run(content: Content, name: str, variant: str, network: Network, weight
     }
 
 
-def with_splits(content: Content, evaluated: set[str]) -> Content:
-    """The profile whose Table I and statistics look at these splits."""
-    splits = [split for split in ("val", "test") if split in evaluated]
+def with_splits(content: Content, evaluated: Sequence[Sequence[str]]) -> Content:
+    """The profile whose Table I and statistics look at the splits that all its runs were evaluated on.
+
+    Args:
+        content: not changed.
+        evaluated: the splits of each run. Where they share none, both stand there, and each run lacks one.
+    """
+    shared = [split for split in EVALUATED_SPLITS if all(split in splits for splits in evaluated)]
+    splits = shared or list(EVALUATED_SPLITS)
     tables = content["tables"] | {"table1": content["tables"]["table1"] | {"splits": splits}}
-    return content | {"tables": tables, "statistics": content.get("statistics", {}) | {"splits": list(splits)}}
+    return content | {
+        "tables": tables,
+        "statistics": content.get("statistics", {}) | {"splits": list(splits)},
+    }
 
 
 def write_profile(content: Content) -> Params:
@@ -205,7 +229,7 @@ def prepare_once(params: Params) -> None:
     """
     root = params.data.root
     if not root.is_dir():
-        raise HarnessError(f"{root} is no folder; name that of the data set with --data")
+        raise HarnessError(f"the data set of {params.params} is gone: {root} is no folder")
     files = [*(params.split_file(split) for split in SPLITS), tokenizer_file(params)]
     made = source_file(params).is_file() and all(file.is_file() for file in files)
     if made and read_json(source_file(params), "harness evaluate --weights")["fingerprint"] != fingerprint(
@@ -225,7 +249,7 @@ def prepare_once(params: Params) -> None:
     tables = [
         table_path(params, f"{predictor}-s0", split, protocol)
         for predictor in TRIVIAL
-        for split in ("val", "test")
+        for split in EVALUATED_SPLITS
         for protocol in params.evaluation.protocols
     ]
     if not all(table.is_file() for table in tables):

@@ -53,6 +53,7 @@ class Checkpoints:
 
 def read_checkpoints(runs: Sequence[Run]) -> Checkpoints:
     """Best and last weights of the runs, from their metrics.json; what is missing is said, not an error."""
+    runs = [run for run in runs if run.weights is None]  # a weights file alone has no last weights
     measured = {run.name: cells for run in runs if (cells := _cells(run.folder / "metrics.json")) is not None}
     rows = []
     for variant in dict.fromkeys(run.variant for run in runs):

@@ -172,7 +172,7 @@ def fidelity_context(inputs: Inputs) -> dict[str, Any]:
         "fidelity_groups": [
             (GROUPS[group], [row for row in rows if row.switch.group == group]) for group in GROUPS
         ],
-        "fidelity_sentence": departures(rows, params.training.recipe),
+        "fidelity_sentence": departures(rows, params.training.recipe if params.trains else None),
         "parity": parity,
         "no_parity": no_parity,
         "parity_command": COMMAND,
@@ -180,10 +180,14 @@ def fidelity_context(inputs: Inputs) -> dict[str, Any]:
     }
 
 
-def departures(rows: list[Row], recipe: str) -> str:
+def departures(rows: list[Row], recipe: str | None) -> str:
     """How many switches stand at another reading than the default in this report."""
     found = [row.switch.subject[0].lower() + row.switch.subject[1:] for row in rows if row.departs]
-    start = f"The networks of this report were trained by the recipe “{recipe}”. "
+    start = (
+        f"The networks of this report were trained by the recipe “{recipe}”. "
+        if recipe is not None
+        else "The networks of this report were not trained here, so their recipes are not known. "
+    )
     if not found:
         return f"{start}For the models of Table I all {len(rows)} switches stand at their defaults."
     return (
@@ -194,6 +198,8 @@ def departures(rows: list[Row], recipe: str) -> str:
 
 def used_here(switch: Switch, params: Params) -> Row:
     """Which reading of a switch the tables' networks used."""
+    if switch.group == "training" and not params.trains:
+        return Row(switch, ("not known: not trained here",), False)
     counted = [one for one in switch.select if not isinstance(one, RecipeField) or one.trains]
     found = [_used(selector, params) for selector in counted]
     used = [

@@ -150,7 +150,7 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Run:
-    """A trained network's own files; what is missing is None, and `gaps` says so in words."""
+    """A network's own files; what is missing is None, and `gaps` says so in words."""
 
     name: str
     variant: str
@@ -159,6 +159,13 @@ class Run:
     provenance: dict[str, Any] | None = None
     history: pd.DataFrame | None = None
     gaps: tuple[str, ...] = field(default=())
+    weights: str | None = None  # the file that was evaluated, where the run was not trained here
+
+    @property
+    def remarks(self) -> str:
+        """What is missing, or that nothing is; of a run that was not trained here, which file it is."""
+        own = () if self.weights is None else (f"not trained here: {Path(self.weights).name}",)
+        return "; ".join((*own, *self.gaps)) or "complete"
 
 
 def _interval(value: Any) -> tuple[float, float] | None:
@@ -324,6 +331,10 @@ def read_runs(params: Params) -> tuple[Run, ...]:
         folder = params.run_dir(name)
         provenance, no_provenance = _read_provenance(folder / "provenance.json")
         history, no_history = _read_history(folder / "history.csv")
+        if planned.weights is not None:  # nothing was trained, so no curve is missing
+            no_history, no_provenance = None, "was not evaluated" if no_provenance else None
         gaps = tuple(gap for gap in (no_provenance, no_history) if gap)
-        runs.append(Run(name, planned.variant, planned.seed, folder, provenance, history, gaps))
+        runs.append(
+            Run(name, planned.variant, planned.seed, folder, provenance, history, gaps, planned.weights)
+        )
     return tuple(runs)

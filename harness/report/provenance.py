@@ -115,6 +115,7 @@ def _code_and_machine(record: Mapping[str, Any]) -> dict[str, Any]:
     names = [_mapping(gpu).get("name") for gpu in gpus] if isinstance(gpus, list) else None
     return {
         "Commit": f"{commit} with uncommitted changes" if commit and record.get("dirty") else commit,
+        "Weights evaluated": _weights(_mapping(record.get("weights"))),
         "Uncommitted changes": {True: "yes", False: "no"}.get(record["dirty"])
         if isinstance(record.get("dirty"), bool)
         else None,
@@ -129,6 +130,17 @@ def _code_and_machine(record: Mapping[str, Any]) -> dict[str, Any]:
         "Threads": record.get("threads"),
         "Seeds": ", ".join(f"{use} {seed}" for use, seed in _mapping(record.get("seeds")).items()) or None,
     }
+
+
+def _weights(held: Mapping[str, Any]) -> str | None:
+    """Which file a run that was not trained here is, None for one that was."""
+    if not held:
+        return None
+    dropped = held.get("dropped")
+    unused = (
+        f", {count(len(dropped), 'unused tensor')} dropped" if isinstance(dropped, list) and dropped else ""
+    )
+    return f"{held.get('file')}, SHA-256 {held.get('sha256')}{unused}"
 
 
 def facts(runs: Sequence[Run], of: Any) -> tuple[Fact, ...]:

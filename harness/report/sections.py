@@ -98,6 +98,11 @@ def _sizes_sentence(table: Table) -> str:
 
 def _checkpoint_sentence(params: Params) -> str:
     """Which weights were evaluated, as `harness.training.loop` chooses them."""
+    if not params.trains:
+        return (
+            "Weights: as their files hold them; how they were chosen is not known here. Weights that were chosen on "
+            "val read a little high in its columns."
+        )
     every = params.training.validate_every
     looked = "each epoch" if every == 1 else f"every {every} epochs and after the last"
     return (

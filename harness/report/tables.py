@@ -130,7 +130,10 @@ def _row(
     found = [summary for summary in summaries.values() if summary is not None]
     if not found:
         runs = ", ".join(f"{variant}-s{seed}" for seed in planned)
-        reason = f"{runs} missing from statistics.json" if runs else f"no run of {variant} in params.yaml"
+        if any(summary.variant == variant for summary in statistics.summaries):
+            reason = f"not evaluated on {' and '.join(splits)}"
+        else:
+            reason = f"{runs} missing from statistics.json" if runs else f"no run of {variant} in params.yaml"
         return MeasuredRow(name, variant, (), missing_seeds=planned, gap=f"Not measured ({reason})")
     seeds = tuple(sorted({seed for summary in found for seed in summary.seeds}))
     missing = tuple(seed for seed in planned if seed not in seeds)

@@ -109,6 +109,11 @@ def evaluated(params: Params) -> tuple[Params, dict[str, Path]]:
         if missing := [path for path in paths if not path.is_file()]:
             lacking[run] = missing[0]
     if len(lacking) == len(params.runs):
+        if not params.trains:
+            raise HarnessError(
+                f"no run of {params.params} is evaluated on {' and '.join(params.statistics.splits)}; "
+                f"`{evaluate_command(params, next(iter(lacking)))}` evaluates one on both splits"
+            )
         raise HarnessError(f"no run of {params.params} is evaluated; `dvc repro` trains and evaluates them")
     runs = {name: run for name, run in params.runs.items() if name not in lacking}
     return params.model_copy(update={"runs": runs}), lacking

@@ -11,7 +11,7 @@ NOT_PREPARED = "The prepared files are missing; `harness prepare` writes them."
 
 
 def runs_export(inputs: Inputs) -> Export:
-    """The trained networks."""
+    """The networks."""
 
     def recorded(value: object) -> Cell:
         known = isinstance(value, int | float) and not isinstance(value, bool)
@@ -23,14 +23,14 @@ def runs_export(inputs: Inputs) -> Export:
             text(run.variant),
             Cell(run.seed),
             *(recorded((run.provenance or {}).get(key)) for key, _ in RUN_COLUMNS),
-            text("; ".join(run.gaps) or "complete"),
+            text(run.remarks),
         )
         for run in inputs.runs
     )
     return Export(
         name="runs",
         title="Runs",
-        caption="Each trained network. Seconds are the training's own.",
+        caption="Each network. Steps, seconds and images a second are of its training here.",
         columns=(
             Column("run", "Run"),
             Column("variant", "Variant"),
@@ -56,7 +56,7 @@ def environment_export(inputs: Inputs) -> Export:
     return Export(
         name="environment",
         title="Environment of the runs",
-        caption="What the trainings recorded at their start. Where they differ, every value is listed with its runs.",
+        caption="What the runs recorded at their start. Where they differ, every value is listed with its runs.",
         columns=(Column("fact", "Fact"), Column("value", "Value"), Column("runs", "Runs")),
         groups=(one_group(inputs, rows),),
         **about(inputs),
