@@ -72,6 +72,15 @@ def profile(trained: Params, tmp_path_factory) -> Path:
     return out
 
 
+def copied(profile: Path, folder: Path) -> Path:
+    """A copy of the profile to add to, whose data is prepared."""
+    out = folder / "here"
+    shutil.copytree(profile, out)
+    text = (out / "params.yaml").read_text().replace(str(profile), str(out))
+    (out / "params.yaml").write_text(text)
+    return out
+
+
 def tables(folder: Path) -> dict[str, pd.DataFrame]:
     return {path.name: read_samples(path) for path in sorted(folder.glob("*.*.parquet"))}
 
@@ -115,11 +124,7 @@ def test_the_run_says_what_was_evaluated(trained: Params, profile: Path) -> None
 @pytest.mark.big
 def test_the_profile_is_one_that_the_other_commands_take(profile: Path, tmp_path: Path) -> None:
     """Statistics, features and report, of networks in the order of the paper's rows."""
-    copied = tmp_path / "here"
-    shutil.copytree(profile, copied)
-    content = (copied / "params.yaml").read_text().replace(str(profile), str(copied))
-    (copied / "params.yaml").write_text(content)
-    params = load_params(copied / "params.yaml")
+    params = load_params(copied(profile, tmp_path) / "params.yaml")
     assert list(params.tables.table1.rows) == ["LAVT", "MAFN"]
     settings = params.statistics.model_copy(update={"resamples": 100, "permutations": 100})
     params = params.model_copy(update={"statistics": settings})
@@ -146,10 +151,7 @@ def test_its_runs_are_compared(profile: Path, capsys) -> None:
 
 
 def test_data_is_prepared_once(trained: Params, profile: Path, tmp_path: Path) -> None:
-    out = tmp_path / "here"
-    shutil.copytree(profile, out)
-    text = (out / "params.yaml").read_text().replace(str(profile), str(out))
-    (out / "params.yaml").write_text(text)
+    out = copied(profile, tmp_path)
     before = {path: path.stat().st_mtime_ns for path in (out / "data").iterdir()}
     assert evaluate_weights(request(trained, "mafn-k13-s0", out, splits=("test",))) == "mafn-k13-s0"
     assert {path: path.stat().st_mtime_ns for path in (out / "data").iterdir()} == before
@@ -160,11 +162,12 @@ def test_data_is_prepared_once(trained: Params, profile: Path, tmp_path: Path) -
     assert not list((out / "runs/mafn-k13-s0").glob("val*"))
 
 
-def test_seeds_of_one_variant_stand_together(trained: Params, tmp_path: Path) -> None:
-    out = tmp_path / "here"
-    for run in ("mafn-full-s0", "mafn-full-s1"):
-        evaluate_weights(request(trained, run, out, splits=("val",)))
-    assert list(load_params(out / "params.yaml").runs) == ["mafn-full-s0", "mafn-full-s1"]
+def test_seeds_of_one_variant_stand_together(trained: Params, profile: Path, tmp_path: Path) -> None:
+    out = copied(profile, tmp_path)
+    evaluate_weights(request(trained, "mafn-full-s1", out, splits=("val",)))
+    params = load_params(out / "params.yaml")
+    assert list(params.runs) == ["mafn-full-s0", "lavt-full-s0", "mafn-full-s1"]
+    assert list(params.variants) == ["mafn-full", "lavt-full"]
     with pytest.raises(HarnessError, match=r"has mafn-full with \{\}.*of a network with .*kernels.*--name"):
         evaluate_weights(request(trained, "mafn-k13-s0", out, splits=("val",), variant="full"))
 
@@ -172,13 +175,11 @@ def test_seeds_of_one_variant_stand_together(trained: Params, tmp_path: Path) ->
 def test_the_same_weights_again_replace_and_others_do_not(
     trained: Params, profile: Path, tmp_path: Path, capsys
 ) -> None:
-    out = tmp_path / "here"
+    out = copied(profile, tmp_path)
     evaluate_weights(request(trained, "mafn-full-s0", out, splits=("val",)))
-    evaluate_weights(request(trained, "mafn-full-s0", out, splits=("val",)))
-    assert (
-        "mafn-full-s0 was evaluated from these weights before (val); this replaces it"
-        in capsys.readouterr().out
-    )
+    told = "mafn-full-s0 was evaluated from these weights before (val and test); this replaces it"
+    assert told in capsys.readouterr().out
+    assert not list((out / "runs/mafn-full-s0").glob("test*"))
     other = tmp_path / "other.safetensors"
     model = build_network(trained, trained.runs["mafn-full-s0"])
     save_checkpoint(model, other, describe_network(trained, "mafn-full-s0"))
@@ -191,22 +192,23 @@ def test_the_same_weights_again_replace_and_others_do_not(
     assert (out / "params.yaml").read_bytes() == before
     assert evaluate_weights(Request(other, out, splits=("val",), variant="mine")) == "mafn-mine-s0"
     rows = load_params(out / "params.yaml").tables.table1.rows
-    assert rows == {"MAFN": "mafn-full", "MAFN (mafn-mine)": "mafn-mine"}
+    assert rows == {"LAVT": "lavt-full", "MAFN": "mafn-full", "MAFN (mafn-mine)": "mafn-mine"}
 
 
-def test_changed_data_is_not_mixed_with_the_old(trained: Params, tmp_path: Path) -> None:
-    root, out = tmp_path / "raw", tmp_path / "here"
+def test_changed_data_is_not_mixed_with_the_old(trained: Params, profile: Path, tmp_path: Path) -> None:
+    root, out = tmp_path / "raw", copied(profile, tmp_path)
     shutil.copytree(trained.data.root, root)
+    text = (out / "params.yaml").read_text().replace(str(trained.data.root), str(root))
+    (out / "params.yaml").write_text(text)
     data = {"data": DataSet(root), "splits": ("val",)}
-    evaluate_weights(request(trained, "mafn-full-s0", out, **data))
     (root / "more.txt").write_text("changed")
-    with pytest.raises(HarnessError, match="has changed since mafn-full-s0 .* was evaluated on it"):
-        evaluate_weights(request(trained, "lavt-full-s0", out, **data))
-    assert not (out / "runs/lavt-full-s0").exists()
+    with pytest.raises(HarnessError, match=r"has changed since mafn-full-s0, .* were evaluated on it"):
+        evaluate_weights(request(trained, "mafn-k13-s0", out, **data))
+    assert not (out / "runs/mafn-k13-s0").exists()
     (root / "more.txt").unlink()
-    evaluate_weights(request(trained, "lavt-full-s0", out, **data))
-    with pytest.raises(HarnessError, match="has networks evaluated on .*another folder"):
-        evaluate_weights(request(trained, "lavt-full-s0", out))
+    evaluate_weights(request(trained, "mafn-k13-s0", out, **data))
+    with pytest.raises(HarnessError, match=r"has networks evaluated on .*another folder"):
+        evaluate_weights(request(trained, "mafn-k13-s0", out))
 
 
 def test_networks_of_another_size_have_a_profile_of_their_own(
@@ -222,8 +224,11 @@ def test_networks_of_another_size_have_a_profile_of_their_own(
     assert (profile / "params.yaml").read_bytes() == before
 
 
-def test_an_interrupted_evaluation_leaves_no_run(trained: Params, tmp_path: Path, monkeypatch) -> None:
-    out = tmp_path / "here"
+def test_an_interrupted_evaluation_leaves_no_run(
+    trained: Params, profile: Path, tmp_path: Path, monkeypatch
+) -> None:
+    out = copied(profile, tmp_path)
+    before = (out / "params.yaml").read_bytes()
 
     def interrupted(*_) -> None:
         assert list(out.glob(".evaluating-*")), "its files are on the disk by now"
@@ -232,19 +237,31 @@ def test_an_interrupted_evaluation_leaves_no_run(trained: Params, tmp_path: Path
     with monkeypatch.context() as patched:
         patched.setattr("harness.released.evaluate.write_results", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            evaluate_weights(request(trained, "mafn-full-s0", out))
-    assert not (out / "runs/mafn-full-s0").exists()
+            evaluate_weights(request(trained, "mafn-k13-s0", out))
+    assert not (out / "runs/mafn-k13-s0").exists()
     assert not list(out.glob(".evaluating-*"))
-    assert load_params(out / "params.yaml").runs == {}
+    assert (out / "params.yaml").read_bytes() == before
     (out / ".evaluating-killed").mkdir()  # what a kill leaves
-    evaluate_weights(Request(checkpoint_file(trained, "mafn-full-s0"), out, splits=("val",)))
+    evaluate_weights(Request(checkpoint_file(trained, "mafn-k13-s0"), out, splits=("val",)))
     assert not list(out.glob(".evaluating-*"))
-    assert list(load_params(out / "params.yaml").runs) == ["mafn-full-s0"]
+    assert "mafn-k13-s0" in load_params(out / "params.yaml").runs
+
+
+def test_a_first_evaluation_that_was_broken_off_goes_on(trained: Params, tmp_path: Path, monkeypatch) -> None:
+    """The second call needs no --data."""
+    out = tmp_path / "here"
+    with monkeypatch.context() as patched:
+        patched.setattr("harness.released.profile.evaluate_trivial", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            evaluate_weights(request(trained, "mafn-full-s0", out, splits=("val",)))
+    assert load_params(out / "params.yaml").runs == {}
+    assert evaluate_weights(Request(checkpoint_file(trained, "mafn-full-s0"), out, splits=("val",)))
+    assert (out / "runs/trivial-mean-s0/test.native.parquet").is_file()
 
 
 def test_a_run_that_was_not_trained_is_neither_trained_nor_evaluated_as_one(profile: Path, capsys) -> None:
     params = load_params(profile / "params.yaml")
-    with pytest.raises(HarnessError, match="is not trained: it is what .* holds"):
+    with pytest.raises(HarnessError, match=r"is not trained: it is what .* holds"):
         train(params, "lavt-full-s0")
     assert command("evaluate", "--run", "lavt-full-s0", "--params", profile / "params.yaml") == 2
     error = capsys.readouterr().err
@@ -303,11 +320,10 @@ def test_what_the_command_asks_of_the_weights(trained: Params, tmp_path: Path, c
     assert not Path(out).exists(), "what is wrong is found before anything is written"
 
 
-def test_a_profile_keeps_what_its_owner_changed(trained: Params, tmp_path: Path) -> None:
-    out = tmp_path / "here"
-    evaluate_weights(request(trained, "mafn-full-s0", out, splits=("val",)))
+def test_a_profile_keeps_what_its_owner_changed(trained: Params, profile: Path, tmp_path: Path) -> None:
+    out = copied(profile, tmp_path)
     content = yaml.safe_load((out / "params.yaml").read_text())
     content["statistics"]["resamples"] = 123
     (out / "params.yaml").write_text(yaml.safe_dump(content))
-    evaluate_weights(request(trained, "lavt-full-s0", out, splits=("val",)))
+    evaluate_weights(request(trained, "mafn-k13-s0", out, splits=("val",)))
     assert load_params(out / "params.yaml").statistics.resamples == 123
