@@ -16,6 +16,7 @@ from harness.errors import HarnessError
 from harness.evaluation import EVALUATED_SPLITS
 from harness.files import read_json, replace_together, sha256_of
 from harness.metrics import METRICS
+from harness.report.wording import is_rrsisd
 from harness.samples import read_samples
 from harness.statistics.summary import summarize_runs
 from harness.training.checkpoint import checkpoint_file, last_file
@@ -121,7 +122,11 @@ def model_card(
     variant = params.variants[params.runs[name].variant]
     title = TITLES.get(network.model, network.model)
     options = ", ".join(f"{key} {value}" for key, value in variant.options.items())
-    papers = [*([PAPERS[network.model]] if network.model in PAPERS else [])]
+    cited = [
+        network.model,
+        *(["rmsin"] if is_rrsisd(params.data.dataset) else []),
+    ]  # its paper has the data set
+    papers = [PAPERS[model] for model in dict.fromkeys(cited) if model in PAPERS]
     return environment.get_template("card.md.j2").render(
         front=front_matter(params, name, network, results, licence),
         run=name,

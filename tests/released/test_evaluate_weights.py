@@ -247,6 +247,7 @@ def test_an_interrupted_evaluation_leaves_no_run(
     assert "mafn-k13-s0" in load_params(out / "params.yaml").runs
 
 
+@pytest.mark.big
 def test_a_first_evaluation_that_was_broken_off_goes_on(trained: Params, tmp_path: Path, monkeypatch) -> None:
     """The second call needs no --data."""
     out = tmp_path / "here"
