@@ -143,4 +143,4 @@ def _evaluate_weights(
         batch_size=batch_size,
     )
     name = evaluate_weights(request)
-    click.echo(f"{out / 'runs' / name}; `harness compare` and the like take --params {out / 'params.yaml'}")
+    click.echo(f"{out / 'runs' / name}\nCompare and report: --params {out / 'params.yaml'}")
