@@ -81,6 +81,8 @@ def test_operations_that_cannot_be_counted_are_said_to_be_unknown(profile, monke
 
     monkeypatch.setattr("harness.efficiency.complexity", refuse)
     model = build_network(profile, profile.runs[RUN])
-    found = measured_efficiency(profile, RUN, model, ("lavt", {}), "test", 8, Stopwatch(2.0, 1.0), Ranks(0, 1, CPU))
+    found = measured_efficiency(
+        profile, RUN, model, ("lavt", {}), "test", 8, Stopwatch(2.0, 1.0), Ranks(0, 1, CPU)
+    )
     assert (found["flops"], found["flops_gap"]) == (None, "it looks at values")
     assert (found["images_per_second"], found["network_images_per_second"]) == (4.0, 8.0)
