@@ -15,6 +15,8 @@ from harness.commands import in_profile
 from harness.errors import HarnessError, suggestion
 
 COMMANDS = {  # in the order of the work
+    "doctor": "harness.commands.doctor",
+    "plan": "harness.commands.plan",
     "data": "harness.commands.data",
     "prepare": "harness.commands.prepare",
     "models": "harness.commands.models",

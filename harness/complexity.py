@@ -42,7 +42,7 @@ def complexity(name: str, *, preset: str, image_size: int, options: dict[str, An
         image = torch.empty(1, 3, image_size, image_size)
         words = torch.zeros(1, WORDS, dtype=torch.long)
     if isinstance(encoder := getattr(model, "text_encoder", None), PreTrainedModel):
-        model.text_encoder = _Unmasked(encoder)
+        model.text_encoder = Unmasked(encoder)
     try:
         with torch.inference_mode(), FlopCounterMode(display=False) as counter:
             model(image, words, torch.ones_like(words))
@@ -53,7 +53,7 @@ def complexity(name: str, *, preset: str, image_size: int, options: dict[str, An
     return Complexity(sum(parameter.numel() for parameter in model.parameters()), counter.get_total_flops())
 
 
-class _Unmasked(nn.Module):
+class Unmasked(nn.Module):
     """A BERT that is given no mask: transformers would look at its values, and meta tensors have none."""
 
     def __init__(self, encoder: nn.Module) -> None:

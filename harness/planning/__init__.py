@@ -1,0 +1,1 @@
+"""What a profile takes, before anybody starts: steps, memory, time and disk."""
