@@ -58,21 +58,9 @@ class Counts:
         return self.weights + 8 * self.trained
 
 
-def count_training(
-    model: str,
-    *,
-    preset: str,
-    image_size: int,
-    options: Mapping[str, Any],
-    tokens: int,
-    micro_batch: int,
-    accumulates: bool,
-    recipe: Recipe,
-    training: Training,
-) -> Counts:
-    """Count one training step of a network on torch's "meta" device; takes a second or two and no memory.
-
-    Everything is counted in float32, also where `training.precision` has 16 bits, in which activations take less.
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A network and how it is trained: all that memory and operations depend on.
 
     Args:
         model: its registered name.
@@ -81,26 +69,50 @@ def count_training(
         options: of the factory, vocab_size among them.
         tokens: of a sentence.
         micro_batch: samples at once.
-        accumulates: a step takes several micro-batches: gradients lie beside the activations of the next.
-        recipe: of the loss, and which layers of BERT are trained.
-        training: pre-trained or not, activation checkpointing.
+        recipe: batch size, loss, trained layers of BERT.
+        training: precision, pre-trained or not, activation checkpointing.
+    """
+
+    model: str
+    preset: str
+    image_size: int
+    options: Mapping[str, Any]
+    tokens: int
+    micro_batch: int
+    recipe: Recipe
+    training: Training
+
+    def build(self) -> nn.Module:
+        """The untrained network, as its training prepares it."""
+        network = create_model(
+            self.model, preset=self.preset, image_size=self.image_size, **dict(self.options)
+        )
+        prepare_network(network, self.model, self.training)
+        return network
+
+
+def count_training(trained_network: TrainedNetwork) -> Counts:
+    """Count one training step on torch's "meta" device; takes seconds and no memory.
+
+    Everything is counted in float32, also where `training.precision` has 16 bits, in which activations take less.
 
     Raises:
         HarnessError: the network cannot be built, or looks at values.
     """
+    micro_batch, side = trained_network.micro_batch, trained_network.image_size
+    recipe, training = trained_network.recipe, trained_network.training
     with torch.device("meta"):
-        network = create_model(model, preset=preset, image_size=image_size, **options).train()
-        image = torch.empty(micro_batch, 3, image_size, image_size)
-        words = torch.zeros(micro_batch, tokens, dtype=torch.long)
-        mask = torch.zeros(micro_batch, image_size, image_size, dtype=torch.uint8)
+        network = trained_network.build().train()
+        image = torch.empty(micro_batch, 3, side, side)
+        words = torch.zeros(micro_batch, trained_network.tokens, dtype=torch.long)
+        mask = torch.zeros(micro_batch, side, side, dtype=torch.uint8)
         groups = LossGroups(torch.ones(micro_batch, dtype=torch.float64), 1)
-    prepare_network(network, model, training)
     if training.pretrained is not None:
         freeze_bert(network, recipe.bert_layers)
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     kept = [*network.parameters(), *network.buffers()]
     weights = _bytes(kept)
-    if accumulates:
+    if recipe.batch_size > micro_batch:  # gradients of a micro-batch lie beside the activations of the next
         for parameter in trained:
             parameter.grad = torch.empty_like(parameter)
         kept += [parameter.grad for parameter in trained if parameter.grad is not None]
@@ -113,9 +125,11 @@ def count_training(
                 logits = network(image, words, torch.ones_like(words))
             loss = segmentation_loss(logits, mask, recipe, groups)
             del logits
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
     except (RuntimeError, NotImplementedError) as error:
-        raise HarnessError(f"a step of model {model!r} cannot be counted without values: {error}") from error
+        raise HarnessError(
+            f"a step of model {trained_network.model!r} cannot be counted without values: {error}"
+        ) from error
     return Counts(
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         trained=sum(parameter.numel() for parameter in trained),

@@ -20,7 +20,9 @@ def count_expressions(params: Params) -> tuple[dict[str, int], str]:
     """
     files = {split: params.split_file(split) for split in SPLITS}
     if all(path.is_file() for path in files.values()):
-        return {split: open_split(path).num_rows for split, path in files.items()}, f"prepared, in {params.out / 'data'}"
+        return {
+            split: open_split(path).num_rows for split, path in files.items()
+        }, f"prepared, in {params.out / 'data'}"
     if source_file(params).is_file():
         recorded = read_json(source_file(params), f"harness data source --params {params.params}")
         return dict(recorded["expressions"]), f"as in {source_file(params)}"
@@ -29,9 +31,10 @@ def count_expressions(params: Params) -> tuple[dict[str, int], str]:
         return {split: placed.count(split) for split in SPLITS}, "to be drawn"
     published = read_manifest(params.data.dataset) if params.data.dataset in manifest_names() else None
     if published is not None:
-        return {split: published.expressions[split] for split in SPLITS}, f"{params.data.dataset} as published"
+        return {
+            split: published.expressions[split] for split in SPLITS
+        }, f"{params.data.dataset} as published"
     raise HarnessError(
         f"{params.params}: nobody knows the size of {params.data.dataset} before it is read; run "
         f"`dvc repro {params.pipeline}:prepare`, which needs no GPU, and then this again"
     )
-

@@ -2,25 +2,23 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import psutil
 import torch
+from torch import nn
 
-from harness.config import Training
 from harness.data.dataset import normalize
 from harness.data.loader import Batch
 from harness.errors import HarnessError
-from harness.models import create_model
-from harness.planning.counting import Counts
+from harness.planning.counting import Counts, TrainedNetwork
 from harness.provenance import device_name
 from harness.training.distributed import Ranks, pick_device
 from harness.training.memory import return_freed_tensors
-from harness.training.numerics import autocast, make_scaler, prepare_network, set_numerics
+from harness.training.numerics import autocast, make_scaler, set_numerics
 from harness.training.optimizer import make_optimizer
-from harness.training.recipe import Recipe
 from harness.training.step import accumulate_gradient, gradient_norm
 
 WARM_UP = 2  # steps: the first allocates Adam's moments, and on a GPU libraries choose their kernels
@@ -45,53 +43,33 @@ class Measured:
     device: str
 
 
-def measure(
-    model: str,
-    *,
-    preset: str,
-    image_size: int,
-    options: Mapping[str, Any],
-    tokens: int,
-    micro_batch: int,
-    recipe: Recipe,
-    training: Training,
-    evaluation_batch: int,
-    counts: Counts,
-) -> Measured:
+def measure(trained: TrainedNetwork, counts: Counts, evaluation_batch: int) -> Measured:
     """Take a few training steps and forward passes as `harness train` takes them, on this machine's device.
 
     Args:
-        model: its registered name.
-        preset: sizes of the network.
-        image_size: side in pixels.
-        options: of the factory, vocab_size among them.
-        tokens: of a sentence.
-        micro_batch: samples at once; the recipe's batch is made of them.
-        recipe: batch size and loss.
-        training: precision, activation checkpointing and the like.
-        evaluation_batch: samples of an evaluation's batch.
+        trained: the network and how it is trained.
         counts: of the same step, to know beforehand that memory does not suffice.
+        evaluation_batch: samples of an evaluation's batch.
 
     Raises:
         HarnessError: the memory does not suffice.
     """
+    recipe, training = trained.recipe, trained.training
     device = pick_device(0)
-    _require_memory(model, device, counts)
+    _require_memory(trained.model, device, counts)
     set_numerics(training)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     torch.manual_seed(0)
-    network = create_model(model, preset=preset, image_size=image_size, **options).to(device)
+    network = trained.build().to(device)
     return_freed_tensors(network, device)
-    prepare_network(network, model, training)
     optimizer = make_optimizer(network, recipe, 1e-6, pretrained=training.pretrained is not None)
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     scaler, ranks = make_scaler(training, device), Ranks(0, 1, device)
-    called = torch.compile(network) if training.compile else network
-    vocabulary = int(options["vocab_size"])
+    called = cast(nn.Module, torch.compile(network)) if training.compile else network
     micro_batches = [
-        _random_batch(micro_batch, image_size, tokens, vocabulary, device)
-        for _ in range(recipe.batch_size // micro_batch)
+        _random_batch(trained, trained.micro_batch, device)
+        for _ in range(recipe.batch_size // trained.micro_batch)
     ]
 
     def step() -> None:
@@ -99,12 +77,12 @@ def measure(
             called, micro_batches, recipe, ranks, seed=(0, 0), autocast=autocast(training, device), scaler=scaler
         )  # fmt: skip
         scaler.unscale_(optimizer)
-        gradient_norm(trained, training.clip_norm)
+        gradient_norm(parameters, training.clip_norm)
         scaler.step(optimizer)
         scaler.update()
         optimizer.zero_grad(set_to_none=True)
 
-    batch = _random_batch(evaluation_batch, image_size, tokens, vocabulary, device)
+    batch = _random_batch(trained, evaluation_batch, device)
 
     def forward() -> None:
         with torch.inference_mode():
@@ -118,8 +96,8 @@ def measure(
         image = _median(forward, device) / evaluation_batch
     except torch.OutOfMemoryError as error:
         raise HarnessError(
-            f"{model} does not fit on {device_name()} ({str(error).splitlines()[0]}); lower training.micro_batch or set "
-            "training.activation_checkpointing"
+            f"{trained.model} does not fit on {device_name()} ({str(error).splitlines()[0]}); lower "
+            "training.micro_batch or set training.activation_checkpointing"
         ) from None
     return Measured(seconds, image, peak, device_name())
 
@@ -135,13 +113,14 @@ def _require_memory(model: str, device: torch.device, counts: Counts) -> None:
         )
 
 
-def _random_batch(size: int, side: int, tokens: int, vocabulary: int, device: torch.device) -> Batch:
+def _random_batch(trained: TrainedNetwork, size: int, device: torch.device) -> Batch:
+    side, words = trained.image_size, (size, trained.tokens)
     return Batch(
         index=torch.arange(size),
         image=torch.randint(0, 256, (size, 3, side, side), dtype=torch.uint8, device=device),
         mask=(torch.rand(size, side, side, device=device) < 0.05).byte(),
-        input_ids=torch.randint(0, vocabulary, (size, tokens), device=device),
-        attention_mask=torch.ones(size, tokens, dtype=torch.long, device=device),
+        input_ids=torch.randint(0, int(trained.options["vocab_size"]), words, device=device),
+        attention_mask=torch.ones(words, dtype=torch.long, device=device),
     )
 
 

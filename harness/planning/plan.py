@@ -1,15 +1,15 @@
 """A profile in numbers: runs, steps, images, memory, hours, disk."""
 
-import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.config import Params
 from harness.data.text import load_tokenizer, tokenizer_file
+from harness.data.workers import cores, ordered_map
 from harness.planning.cards import Card, evaluation_precision
-from harness.planning.counting import Counts, count_training
+from harness.planning.counting import Counts, TrainedNetwork, count_training
 from harness.planning.disk import Need, Weights, disk_needs, is_trained
 from harness.planning.expressions import count_expressions
 from harness.planning.measuring import Measured, measure
@@ -17,6 +17,7 @@ from harness.training.plan import Plan, make_plan, resolve_recipe
 
 SCHEMA_VERSION = 1
 UTILISATION = 0.3  # of a card's peak; an assumption
+MANY = 4  # networks from which on other processes, which take seconds to start, count faster
 CACHE = Path(".dvc/cache")
 # Of `harness evaluate`, in passes over a split: the best weights, on test also with shuffled sentences, and the last.
 EVALUATIONS = {"val": 2, "test": 3}
@@ -125,12 +126,24 @@ def plan_profile(
     expressions, source = count_expressions(params)
     runs = {name: run.variant for name, run in params.runs.items()}
     finished = tuple(name for name in runs if is_trained(params, name))
-    known: dict[str, tuple[Counts, Measured | None]] = {}
-    works: dict[str, Work] = {}
+    plans = {}
     for name, variant in runs.items():
-        if variant not in works:
-            works[variant] = _work(params, name, expressions, card, utilisation, known, measured=measured)
-            counted(variant)
+        if variant not in plans:
+            recipe = resolve_recipe(params, name)
+            plans[variant] = make_plan(params, name, recipe, rows=expressions["train"], world=1)
+    networks = {variant: _network(params, variant, plan) for variant, plan in plans.items()}
+    works: dict[str, Work] = {}
+    counted_networks = zip(networks.items(), count_networks(networks.values()), strict=True)
+    for (variant, network), counts in counted_networks:
+        found = measure(network, counts, params.evaluation.batch_size) if measured else None
+        evaluated = _evaluated(params, plans[variant], expressions)
+        seconds = None
+        if found is not None:
+            seconds = plans[variant].steps * found.step + evaluated * found.image
+        elif card is not None:
+            seconds = _estimate(params, plans[variant], counts, evaluated, card) / utilisation
+        works[variant] = Work(variant, plans[variant], counts, evaluated, seconds, found)
+        counted(variant)
     pending = [
         Weights(works[variant].counts.weights, works[variant].counts.checkpoint)
         for name, variant in runs.items()
@@ -140,52 +153,38 @@ def plan_profile(
     return ProfilePlan(params, expressions, source, works, runs, finished, gpus, tuple(needs))
 
 
-def _work(
-    params: Params,
-    name: str,
-    expressions: Mapping[str, int],
-    card: Card | None,
-    utilisation: float,
-    known: dict[str, tuple[Counts, Measured | None]],
-    *,
-    measured: bool,
-) -> Work:
-    variant = params.variants[params.runs[name].variant]
-    recipe = resolve_recipe(params, name)
-    plan = make_plan(params, name, recipe, rows=expressions["train"], world=1)
-    network: dict[str, Any] = {
-        "preset": params.preset,
-        "image_size": params.image_size,
-        "options": {"vocab_size": vocabulary(params), **variant.options},
-        "tokens": params.text.max_tokens,
-        "micro_batch": plan.micro_batch,
-        "recipe": recipe,
-        "training": params.training,
-    }
-    key = json.dumps([variant.model, variant.options], sort_keys=True)
-    if key not in known:
-        counts = count_training(variant.model, accumulates=plan.share > plan.micro_batch, **network)
-        found = None
-        if measured:
-            found = measure(
-                variant.model, evaluation_batch=params.evaluation.batch_size, counts=counts, **network
-            )
-        known[key] = counts, found
-    counts, found = known[key]
-    validations = -(-recipe.epochs // params.training.validate_every)
-    evaluated = validations * expressions["val"] + sum(
-        passes * expressions[split] for split, passes in EVALUATIONS.items()
+def count_networks(networks: Collection[TrainedNetwork]) -> Iterator[Counts]:
+    """Count each network's step, in parallel: for a Swin-B it takes a core some seconds."""
+    workers = min(cores(), len(networks)) if len(networks) >= MANY else 1
+    return ordered_map(count_training, networks, workers)
+
+
+def _network(params: Params, variant: str, plan: Plan) -> TrainedNetwork:
+    return TrainedNetwork(
+        model=plan.model,
+        preset=params.preset,
+        image_size=params.image_size,
+        options={"vocab_size": vocabulary(params), **params.variants[variant].options},
+        tokens=params.text.max_tokens,
+        micro_batch=plan.micro_batch,
+        recipe=plan.recipe,
+        training=params.training,
     )
-    seconds = None
-    if found is not None:
-        seconds = plan.steps * found.step + evaluated * found.image
-    elif card is not None:
-        trained = plan.steps * recipe.batch_size * counts.flops * counts.passes
-        seconds = (
-            trained / card.peak(params.training.precision)
-            + evaluated * counts.flops / card.peak(evaluation_precision(params.training))
-        ) / utilisation
-    return Work(params.runs[name].variant, plan, counts, evaluated, seconds, found)
+
+
+def _evaluated(params: Params, plan: Plan, expressions: Mapping[str, int]) -> int:
+    """Images that go through a network without training it."""
+    validations = -(-plan.recipe.epochs // params.training.validate_every)
+    passes = sum(number * expressions[split] for split, number in EVALUATIONS.items())
+    return validations * expressions["val"] + passes
+
+
+def _estimate(params: Params, plan: Plan, counts: Counts, evaluated: int, card: Card) -> float:
+    """Seconds of a run at the card's peak."""
+    trained = plan.steps * plan.recipe.batch_size * counts.passes * counts.flops
+    return trained / card.peak(params.training.precision) + evaluated * counts.flops / card.peak(
+        evaluation_precision(params.training)
+    )
 
 
 def vocabulary(params: Params) -> int:

@@ -27,7 +27,8 @@ def print_plan(plan: ProfilePlan, console: Console, card: Card | None, assumptio
     params = plan.params
     counted = " / ".join(f"{plan.expressions[split]:,}" for split in ("train", "val", "test"))
     console.print(f"{params.profile}: {len(plan.runs)} runs, {len(plan.finished)} finished", style="bold")
-    console.print(f"expressions   {counted} for train / val / test ({plan.source})")
+    console.print(f"expressions   {counted} for train / val / test")
+    console.print(f"              {plan.source}")
     console.print(_table(plan))
     pending = plan.pending
     if not pending:
@@ -39,8 +40,12 @@ def print_plan(plan: ProfilePlan, console: Console, card: Card | None, assumptio
         f"{sum(work.images for work in works):,} images"
     )
     if plan.seconds is not None and plan.wall is not None:
-        places = f"{plan.gpus} x {card.title}" if card else f"this machine, {_many(plan.gpus, 'run')} at a time"
-        console.print(f"time          {hours(plan.seconds)} one after another; {hours(plan.wall)} on {places}")
+        places = (
+            f"{plan.gpus} x {card.title}" if card else f"this machine, {_many(plan.gpus, 'run')} at a time"
+        )
+        console.print(
+            f"time          {hours(plan.seconds)} one after another; {hours(plan.wall)} on {places}"
+        )
     _print_memory(plan, console, card)
     size, complete = total(plan.needs)
     console.print(f"disk          {'' if complete else 'more than '}{decimal(round(size))} to write")
@@ -48,7 +53,9 @@ def print_plan(plan: ProfilePlan, console: Console, card: Card | None, assumptio
         shown = decimal(round(need.size)) if need.size is not None else "unknown"
         console.print(f"              {shown:>9}  {need.what}")
     console.print()
-    console.print(assumption or "No hours: name a card with --gpu, or have some steps timed here with --measure.")
+    console.print(
+        assumption or "No hours: name a card with --gpu, or have some steps timed here with --measure."
+    )
     if params.training.precision in ("bf16", "fp16"):
         console.print(f"Memory is counted in float32; {params.training.precision} takes less.")
     console.print(LEFT_OUT)
@@ -56,6 +63,8 @@ def print_plan(plan: ProfilePlan, console: Console, card: Card | None, assumptio
 
 def hours(seconds: float) -> str:
     """Seconds in the unit that suits them."""
+    if seconds < 100:
+        return f"{seconds:.1f} s"
     if seconds < 3600:
         return f"{clock(seconds)} min"
     if seconds < 100 * 3600:
