@@ -61,4 +61,5 @@ class Unmasked(nn.Module):
         self.encoder = encoder
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Any:
+        """What the encoder returns for word pieces without padding."""
         return self.encoder(input_ids)

@@ -256,11 +256,11 @@ def package_versions(others: Sequence[str] = ()) -> dict[str, str | None]:
         versions["cudnn"] = str(torch.backends.cudnn.version())
         if torch.distributed.is_available() and torch.distributed.is_nccl_available():
             versions["nccl"] = ".".join(map(str, torch.cuda.nccl.version()))
-        versions["driver"] = _driver()
+        versions["driver"] = driver_version()
     return versions
 
 
-def _driver() -> str | None:
+def driver_version() -> str | None:
     """Version of NVIDIA's kernel driver."""
     try:
         import pynvml  # type: ignore[import-untyped]

@@ -108,6 +108,7 @@ def plan_profile(
     card: Card | None = None,
     utilisation: float = UTILISATION,
     measured: bool = False,
+    cache: Path = CACHE,
     counted: Callable[[str], None] = lambda name: None,
 ) -> ProfilePlan:
     """Derive all numbers of a profile; nothing of it has to be there yet.
@@ -118,6 +119,7 @@ def plan_profile(
         card: for the hours; None: without them.
         utilisation: share of the card's peak that the networks reach.
         measured: take the hours from steps on this machine.
+        cache: DVC's, where some of it is written.
         counted: called with each variant that is done.
 
     Raises:
@@ -149,7 +151,7 @@ def plan_profile(
         for name, variant in runs.items()
         if name not in finished
     ]
-    needs = disk_needs(params, pending, at_once=gpus, cache=CACHE)
+    needs = disk_needs(params, pending, at_once=gpus, cache=cache)
     return ProfilePlan(params, expressions, source, works, runs, finished, gpus, tuple(needs))
 
 

@@ -55,7 +55,7 @@ def load_pretrained_swin(model: nn.Module, source: str) -> None:
     Raises:
         HarnessError: see `load_pretrained`.
     """
-    pretrained = read_state_dict(source) if _is_path(source) else _swin_from_hub(source)
+    pretrained = read_state_dict(source) if is_path(source) else _swin_from_hub(source)
     try:
         tensors = convert_swin(pretrained, model)
     except ValueError as error:
@@ -94,7 +94,7 @@ def load_pretrained_bert(model: nn.Module, source: str) -> None:
     encoder.load_state_dict(state)
 
 
-def _is_path(source: str) -> bool:
+def is_path(source: str) -> bool:
     """Whether a source is a file or folder rather than a hub repository."""
     path = Path(source)
     return path.exists() or path.is_absolute() or source.startswith(".") or path.suffix in FILE_SUFFIXES
@@ -120,7 +120,7 @@ def _bert(source: str) -> tuple[dict[str, Tensor], Any]:
     from transformers import BertModel
     from transformers.utils import logging
 
-    if _is_path(source) and not Path(source).is_dir():
+    if is_path(source) and not Path(source).is_dir():
         raise HarnessError(
             f"pre-trained BERT {source}: no such folder. Put config.json and model.safetensors of "
             f"bert-base-uncased there: {BERT_PAGE}"
