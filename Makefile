@@ -6,18 +6,32 @@ BIN := $(VENV)/bin
 export PATH := $(BIN):$(PATH)
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo check test test-big coverage lint format bench clean
+# `make install TORCH=cpu` takes another build of torch than PyPI's; it stays until another is named.
+TORCH_BUILDS ?= pypi cpu cu126 cu128 cu129 cu130
+TORCH_INDEX ?= https://download.pytorch.org/whl
+INSTALLED := $(or $(shell cat $(STAMP) 2>/dev/null),pypi)
+BUILD := $(or $(strip $(TORCH)),$(INSTALLED))
+ifneq ($(filter-out $(TORCH_BUILDS),$(BUILD))$(word 2,$(BUILD)),)
+$(error TORCH=$(TORCH) is no build of torch; one of $(TORCH_BUILDS), or name new ones: TORCH_BUILDS=...)
+endif
+OTHER_BUILD := $(filter-out $(INSTALLED),$(BUILD))
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP_TORCH := $(PIP) $(if $(filter-out pypi,$(BUILD)),--index-url $(TORCH_INDEX)/$(BUILD)) \
+	$(if $(OTHER_BUILD),--force-reinstall) --no-deps $(shell grep -E '^torch(vision)?==' constraints.txt)
+
+.PHONY: FORCE help install demo check test test-big coverage lint format bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(STAMP) ## create .venv with the pinned packages
+install: $(STAMP) ## .venv with the pinned packages; TORCH=cpu, cu130: that build
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt $(if $(OTHER_BUILD),FORCE)
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; install Python 3.11 or newer, or name yours: make PYTHON=python3 ..." >&2; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	@touch $@
+	$(if $(OTHER_BUILD)$(filter-out pypi,$(BUILD)),$(PIP_TORCH))
+	$(PIP) --constraint constraints.txt --editable '.[dev]'
+	@echo $(BUILD) >$@
 
 demo: install ## the pipeline on drawn images: 11 networks, report (25 min)
 	dvc repro
