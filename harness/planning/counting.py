@@ -30,8 +30,8 @@ class Counts:
     Args:
         parameters: numbers in the network.
         trained: of these, those that the optimizer changes.
-        weights: bytes of parameters and buffers, as a weights file holds them.
-        static: bytes that are there in every step: weights, Adam's two moments, gradients where they outlive a
+        weights: bytes of parameters and buffers that a weights file holds.
+        static: bytes that are there in every step: parameters and all buffers, Adam's two moments, gradients where they outlive a
             micro-batch.
         transient: bytes at most, at any moment of a micro-batch, of all other tensors: activations, gradients on the
             way, results in between.
@@ -111,7 +111,7 @@ def count_training(trained_network: TrainedNetwork) -> Counts:
         freeze_bert(network, recipe.bert_layers)
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     kept = [*network.parameters(), *network.buffers()]
-    weights = _bytes(kept)
+    weights = _bytes(list(network.state_dict().values()))
     if recipe.batch_size > micro_batch:  # gradients of a micro-batch lie beside the activations of the next
         for parameter in trained:
             parameter.grad = torch.empty_like(parameter)

@@ -10,20 +10,21 @@ import pytest
 from toy import PROJECT
 
 INDEX = "https://download.pytorch.org/whl"
-BACKEND = '''
+BACKEND = """
 import pathlib, zipfile
 
 def _wheel(folder, config=None, metadata=None):
     name = "toy-1-py3-none-any.whl"
     with zipfile.ZipFile(pathlib.Path(folder) / name, "w") as wheel:
-        wheel.writestr("toy-1.dist-info/METADATA", "Metadata-Version: 2.1\\nName: toy\\nVersion: 1\\nProvides-Extra: dev\\n"
+        wheel.writestr("toy-1.dist-info/METADATA", "Metadata-Version: 2.1\\nName: toy\\nVersion: 1\\n"
+                       "Provides-Extra: dev\\n"
                        "Requires-Dist: torch>=9; extra == 'dev'\\n")
         wheel.writestr("toy-1.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
         wheel.writestr("toy-1.dist-info/RECORD", "")
     return name
 
 build_wheel = build_editable = _wheel
-'''
+"""
 
 
 def make(*arguments: str, folder: Path = PROJECT) -> subprocess.CompletedProcess[str]:
@@ -42,7 +43,9 @@ def test_a_build_comes_from_its_own_index_without_dependencies_and_the_rest_from
     shown = make("-n", "install", "TORCH=cu130", f"VENV={tmp_path / 'venv'}")
     assert shown.returncode == 0, shown.stderr
     torch, rest = pip_lines(shown.stdout)
-    pins = [line for line in Path(PROJECT / "constraints.txt").read_text().split() if line.startswith("torch")]
+    pins = [
+        line for line in Path(PROJECT / "constraints.txt").read_text().split() if line.startswith("torch")
+    ]
     assert [word for word in torch.split() if word.startswith("torch")] == pins
     assert len(pins) == 2
     assert f"--index-url {INDEX}/cu130 " in torch
