@@ -77,8 +77,10 @@ def command(
             counted=lambda name: progress.advance(name),
         )
     if measured:
-        device = next(work.measured.device for work in plan.works.values() if work.measured is not None)
-        assumption = f"Time from steps measured on {device}, on random images."
+        devices = {work.measured.device for work in plan.works.values() if work.measured is not None}
+        assumption = (
+            f"Time from steps measured on {', '.join(devices)}, on random images." if devices else None
+        )
     options: dict[str, Any] = {"width": _width(), "highlight": False}
     print_plan(plan, Console(**options), card, assumption)
     if json_path is not None:

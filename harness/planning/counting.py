@@ -31,8 +31,8 @@ class Counts:
         parameters: numbers in the network.
         trained: of these, those that the optimizer changes.
         weights: bytes of parameters and buffers that a weights file holds.
-        static: bytes that are there in every step: parameters and all buffers, Adam's two moments, gradients where they outlive a
-            micro-batch.
+        static: bytes that are there in every step: parameters, all buffers, Adam's two moments, and gradients where
+            they outlive a micro-batch.
         transient: bytes at most, at any moment of a micro-batch, of all other tensors: activations, gradients on the
             way, results in between.
         flops: operations of one image's forward pass.

@@ -118,7 +118,7 @@ def plan_profile(
         gpus: with one run at a time each.
         card: for the hours; None: without them.
         utilisation: share of the card's peak that the networks reach.
-        measured: take the hours from steps on this machine.
+        measured: take the hours of what is to be trained from steps on this machine.
         cache: DVC's, where some of it is written.
         counted: called with each variant that is done.
 
@@ -137,7 +137,8 @@ def plan_profile(
     works: dict[str, Work] = {}
     counted_networks = zip(networks.items(), count_networks(networks.values()), strict=True)
     for (variant, network), counts in counted_networks:
-        found = measure(network, counts, params.evaluation.batch_size) if measured else None
+        wanted = measured and any(runs[name] == variant for name in runs if name not in finished)
+        found = measure(network, counts, params.evaluation.batch_size) if wanted else None
         evaluated = _evaluated(params, plans[variant], expressions)
         seconds = None
         if found is not None:

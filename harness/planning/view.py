@@ -75,7 +75,7 @@ def hours(seconds: float) -> str:
 def _table(plan: ProfilePlan) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     table.add_column("network", no_wrap=True)
-    timed = ("time",) if plan.seconds is not None else ()
+    timed = ["time"] if any(work.seconds is not None for work in plan.works.values()) else []
     for heading in ("to train", "batch", "steps", "images", *timed, "GFLOP", "memory"):
         table.add_column(heading, justify="right", no_wrap=True)
     number = Counter(plan.runs.values())
@@ -87,7 +87,7 @@ def _table(plan: ProfilePlan) -> Table:
             _batch(work),
             f"{work.plan.steps:,}",
             f"{work.images:,}",
-            *([] if work.seconds is None else [hours(work.seconds).split(" (")[0]]),
+            *("" if work.seconds is None else hours(work.seconds).split(" (")[0] for _ in timed),
             f"{work.counts.flops / 1e9:,.1f}",
             decimal(work.counts.memory),
         )

@@ -124,6 +124,15 @@ def test_steps_are_timed_here(profile, monkeypatch, tmp_path):
     assert content["gpu_seconds"] == pytest.approx(3 * (3 * measured["step"] + evaluated * measured["image"]))
 
 
+def test_what_is_trained_is_not_timed_again(profile):
+    for name in profile.runs:
+        finish(profile, name)
+    shown = run("--params", profile.params, "--measure")
+    assert "3 runs, 3 finished" in shown.stdout
+    assert "Nothing to train." in shown.stdout
+    assert " time " not in shown.stdout
+
+
 def test_options_that_do_not_go_together(profile):
     assert "--gpu is for a card that is not here" in run("--measure", "--gpu", "a100").stderr
     assert "name it with --gpu" in run("--utilisation", 0.4).stderr
