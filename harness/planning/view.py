@@ -43,9 +43,8 @@ def print_plan(plan: ProfilePlan, console: Console, card: Card | None, assumptio
         places = (
             f"{plan.gpus} x {card.title}" if card else f"this machine, {_many(plan.gpus, 'run')} at a time"
         )
-        console.print(
-            f"time          {hours(plan.seconds)} one after another; {hours(plan.wall)} on {places}"
-        )
+        console.print(f"time          {hours(plan.seconds)}, one run after another")
+        console.print(f"              {hours(plan.wall)} on {places}")
     _print_memory(plan, console, card)
     size, complete = total(plan.needs)
     console.print(f"disk          {'' if complete else 'more than '}{decimal(round(size))} to write")
