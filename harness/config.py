@@ -10,12 +10,14 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    JsonValue,
     ValidationError,
     field_validator,
     model_validator,
 )
 
-from harness.errors import HarnessError, suggestion
+from harness.errors import HarnessError, shown, suggestion
+from harness.plain_yaml import read_yaml
 
 VARIANT_ID = re.compile(r"[a-z0-9_]+-[a-z0-9_]+")  # <model>-<variant>; a hyphen separates, so none inside
 SPLITS = ("train", "val", "test")
@@ -91,7 +93,7 @@ class Variant(Section):
     """A network: the registered model and the options of its factory."""
 
     model: str
-    options: dict[str, Any] = {}
+    options: dict[str, JsonValue] = {}
 
 
 class Run(Section):
@@ -317,7 +319,7 @@ def load_params(path: Path | str = "params.yaml") -> Params:
     """
     path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except FileNotFoundError:
         raise HarnessError(
             f"{path} does not exist here ({Path.cwd()}); run from the project's folder or name the file with --params"
@@ -350,7 +352,7 @@ def _complaints(error: ValidationError) -> list[str]:
             lines.append(f"  {where}: missing")
         else:
             message = EXPECTED.get(problem["type"], problem["msg"].removeprefix("Value error, "))
-            given = "" if isinstance(problem["input"], dict) else f" (given: {problem['input']!r})"
+            given = "" if isinstance(problem["input"], dict) else f" (given: {shown(problem['input'])})"
             lines.append(f"  {where + ': ' if where else ''}{message}{given}")
     return lines
 

@@ -11,6 +11,15 @@ class HarnessError(Exception):
     rank: int | None = None  # of several processes the one whose own error this is; None: all have it
 
 
+def shown(value: object, most: int = 200) -> str:
+    """`value` as Python writes it, cut at `most` characters."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits, a list in a list in a list ...
+        text = f"a {type(value).__name__} that cannot be printed"
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def suggestion(name: str, known: list[str]) -> str:
     """Return " Did you mean 'x'?" for the known name closest to `name`, or "" when none is close."""
     from difflib import get_close_matches

@@ -1,5 +1,6 @@
 """The published numbers, read from reports/published.yaml and from nowhere else."""
 
+from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -9,6 +10,7 @@ from typing import Any
 import yaml
 
 from harness.errors import HarnessError, suggestion
+from harness.plain_yaml import read_yaml
 
 TABLE1_METRICS = ("P@0.5", "P@0.6", "P@0.7", "P@0.8", "P@0.9", "oIoU", "mIoU")
 ABLATION_METRICS = ("P@0.5", "P@0.7", "P@0.9", "oIoU", "mIoU")  # the columns of Tables II and III
@@ -95,7 +97,7 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if twice := [key for key in dict.fromkeys(keys) if keys.count(key) > 1]:
+        if twice := [key for key, count in Counter(keys).items() if count > 1]:
             raise yaml.YAMLError(f"line {node.start_mark.line + 1}: the name {twice[0]!r} stands there twice")
         return super().construct_mapping(node, deep=deep)
 
@@ -224,7 +226,7 @@ def read_published(path: Path | str) -> Published:
     """
     path = Path(path)
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        content = read_yaml(path, _Loader)
     except FileNotFoundError:
         raise HarnessError(
             f"{path} does not exist; reports/published.yaml of the project has the published numbers"

@@ -211,8 +211,10 @@ def _dataset_of(path: Path) -> str:
     """data.dataset of a params file that may be anything else's."""
     import yaml
 
+    from harness.plain_yaml import read_yaml
+
     try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content: Any = read_yaml(path)
         return str(content["data"]["dataset"])
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
         return ""

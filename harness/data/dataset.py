@@ -7,12 +7,13 @@ from typing import Any, TypedDict
 import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
-from pycocotools import mask as coco_mask
 from tokenizers import Tokenizer
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from harness.config import BlackBoxes, Params
+from harness.data import Rle
+from harness.data.inspection import decode_mask
 from harness.data.prepare import open_split
 from harness.data.resize import resize_image, resize_mask
 from harness.data.text import encode, load_tokenizer, tokenizer_file
@@ -129,11 +130,8 @@ class ExpressionDataset(Dataset[Sample]):
         """The mask at its own size, uint8 (H, W), 1 = the referred object."""
         row = {name: self.table[name][index].as_py() for name in ("height", "width", "mask_counts", "ref_id")}
         try:
-            mask: np.ndarray = coco_mask.decode(
-                {"size": [row["height"], row["width"]], "counts": row["mask_counts"].encode()}
-            )
-            return mask
-        except (ValueError, RuntimeError) as error:
+            return decode_mask(Rle(row["height"], row["width"], row["mask_counts"]))
+        except ValueError as error:
             raise HarnessError(
                 f"the mask of ref_id {row['ref_id']} in {self.path} is damaged: {error}"
             ) from None

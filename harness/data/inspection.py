@@ -170,6 +170,8 @@ def run_lengths(rle: Rle) -> np.ndarray:
             some of these without complaint.
     """
     pixels, most = rle.height * rle.width, Image.MAX_IMAGE_PIXELS
+    if min(rle.height, rle.width) < 0:
+        raise ValueError(f"{rle.height} x {rle.width} is no size")
     if most is not None and pixels > most:
         raise ValueError(
             f"{rle.height} x {rle.width} pixels are more than the {most:,} that an image may have"
@@ -195,6 +197,21 @@ def run_lengths(rle: Rle) -> np.ndarray:
     if runs.min() < 0 or runs.max() > pixels or runs.sum() != pixels:
         raise ValueError(f"its runs do not cover {rle.height} x {rle.width} pixels")
     return runs
+
+
+def decode_mask(rle: Rle) -> np.ndarray:
+    """A compressed COCO mask as uint8 (H, W), 1 = the object.
+
+    pycocotools, in C, trusts its counts: those that end in the middle of a number are read past their end.
+
+    Raises:
+        ValueError: as `run_lengths`.
+    """
+    run_lengths(rle)
+    pixels: np.ndarray = coco_mask.decode(
+        {"size": [rle.height, rle.width], "counts": rle.counts.encode("ascii")}
+    )
+    return pixels
 
 
 def _center(rle: Rle, runs: np.ndarray) -> tuple[float, float]:

@@ -17,6 +17,7 @@ from harness.data.duplicates import Clusters, find_clusters
 from harness.data.findings import KINDS, find_defects, find_duplicates
 from harness.data.inspection import Inspection, inspect
 from harness.errors import HarnessError, suggestion
+from harness.plain_yaml import read_yaml
 
 SCHEMA_VERSION = 1
 MANIFESTS = Path(__file__).with_name("manifests")
@@ -200,7 +201,7 @@ def read_manifest(expect: str) -> Manifest | None:
     names = manifest_names()
     path = MANIFESTS / f"{expect}.yaml" if expect in names else Path(expect)
     try:
-        return Manifest.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return Manifest.model_validate(read_yaml(path))
     except FileNotFoundError:
         raise HarnessError(
             f"--expect {expect}: there is no such manifest.{suggestion(expect, [*names, 'none'])} Known: "

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pycocotools import mask as coco_mask
 
 from harness import metrics
 from harness.config import Params
+from harness.data import Rle
+from harness.data.inspection import decode_mask
 from harness.errors import HarnessError
 from harness.gate.outcome import Check
 from harness.gate.printed import compare_table, table_one
@@ -124,9 +125,7 @@ def _check_counts(reference: Reference, variant: str) -> Check:
 
 
 def _decode(encoded: "pd.Series[str]", side: int) -> np.ndarray:
-    masks = coco_mask.decode([{"size": [side, side], "counts": counts.encode()} for counts in encoded])
-    decoded: np.ndarray = np.moveaxis(masks, -1, 0).astype(bool)
-    return decoded
+    return np.stack([decode_mask(Rle(side, side, counts)) for counts in encoded]).astype(bool)
 
 
 def _with_counts(samples: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:

@@ -13,6 +13,8 @@ from pycocotools import mask as coco_mask
 
 from harness import metrics
 from harness.config import Params
+from harness.data import Rle
+from harness.data.inspection import decode_mask
 from harness.data.prepare import open_split
 from harness.errors import HarnessError
 from harness.gate.exact import counts, recompute
@@ -241,7 +243,7 @@ def _true_masks(params: Params) -> "pd.Series[Any]":
         if resize is None:
             encoded.append(row.mask_counts)
             continue
-        mask = coco_mask.decode({"size": [row.height, row.width], "counts": row.mask_counts.encode()})
+        mask = decode_mask(Rle(row.height, row.width, row.mask_counts))
         resized = np.asfortranarray(resize()(mask, side))
         encoded.append(coco_mask.encode(resized)["counts"].decode())
     return pd.Series(encoded, index=pd.MultiIndex.from_frame(split[KEY]))

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from harness.errors import HarnessError
+from harness.plain_yaml import read_yaml
 from harness.report.parity import COMMAND, read_parity
 from harness.report.wording import listing
 from harness.training.plan import resolve_recipe
@@ -141,7 +142,7 @@ def read_switches(path: Path = FILE) -> tuple[Switch, ...]:
         HarnessError: it cannot be read or has a wrong key or value; names the first one.
     """
     try:
-        return _File.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))).switches
+        return _File.model_validate(read_yaml(path)).switches
     except ValidationError as error:
         first = error.errors()[0]
         raise HarnessError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None

@@ -32,10 +32,10 @@ def decode(counts: str, height: int, width: int) -> np.ndarray:
     Raises:
         ValueError: the counts are damaged, or do not fill the height and width.
     """
-    from pycocotools import mask
+    from harness.data import Rle
+    from harness.data.inspection import decode_mask
 
-    found = mask.decode({"size": [int(height), int(width)], "counts": str(counts).encode("ascii")})
-    return np.asarray(found, dtype=bool)
+    return decode_mask(Rle(int(height), int(width), str(counts))).astype(bool)
 
 
 def resize(mask: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from harness.config import Params
+from harness.plain_yaml import read_yaml
 
 EXPRESSION = re.compile(r"\$\{([\w.]+)\}")
 OWN = "report"  # the stage that writes these pages
@@ -91,7 +92,7 @@ def read_pipeline(params: Params) -> Pipeline:
 
 def _read(path: Path) -> tuple[dict[str, Any] | None, str | None]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except FileNotFoundError:
         return None, f"{path} does not exist."
     except (OSError, UnicodeDecodeError, yaml.YAMLError):

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from pycocotools import mask as coco_mask
 
 from harness.config import SPLITS
 from harness.data import Finding, Rle
 from harness.data.card.wording import share_text
 from harness.data.findings import decoded_images, relative
-from harness.data.inspection import decode_image
+from harness.data.inspection import decode_image, decode_mask
 from harness.data.verify import Verification
 from harness.report.overlays import data_uri, draw_truth
 
@@ -193,7 +192,7 @@ def _thumbnail(path: Path) -> np.ndarray | str:
 
 def _shrunk(rle: Rle, width: int, height: int) -> np.ndarray:
     """A mask as height x width of bool; a pixel belongs to it where any part of it does: none is too small to see."""
-    mask = coco_mask.decode({"size": [rle.height, rle.width], "counts": rle.counts.encode("ascii")})
+    mask = decode_mask(rle)
     resized = Image.fromarray(255 * mask).resize((width, height), Image.Resampling.BOX)
     return np.asarray(resized) > 0
 
