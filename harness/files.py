@@ -114,7 +114,7 @@ def read_json(path: Path | str, made_by: str) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise HarnessError(f"{path} does not exist; `{made_by}` writes it") from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise HarnessError(
             f"{path} cannot be read as JSON ({error}); write it again with `{made_by}`"
         ) from None

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from harness.errors import HarnessError
 from harness.files import atomic_write
+from harness.plain_parquet import open_parquet, read_columns
 
 SCHEMA_KEY = b"rrsis_harness.samples"
 SCHEMA_VERSION = b"1"
@@ -74,31 +75,18 @@ def read_samples(path: Path | str) -> pd.DataFrame:
     """Read a per-sample table.
 
     Raises:
-        HarnessError: the file is missing, is no Parquet file, lacks a column, has another schema version, or
-            holds counts that cannot be (a negative intersection, an intersection above its union).
+        HarnessError: the file is missing, is no Parquet file, lacks a column, has another schema version,
+            takes more memory than a table may, or holds counts that cannot be (a negative intersection, an intersection above its union).
     """
     try:
-        table = pq.read_table(path)
+        with open_parquet(path, SCHEMA) as file:
+            _require_ours(file.schema_arrow, path)
+            samples: pd.DataFrame = read_columns(file, SCHEMA).to_pandas()
     except FileNotFoundError:
         raise HarnessError(f"{path} does not exist; `harness evaluate` writes it") from None
-    except (pa.ArrowInvalid, OSError) as error:
+    except (ValueError, OSError) as error:
         raise HarnessError(
-            f"{path} is not a per-sample Parquet table: {str(error).splitlines()[0]}"
-        ) from None
-    version = (table.schema.metadata or {}).get(SCHEMA_KEY)
-    if version != SCHEMA_VERSION:
-        found = "none" if version is None else version.decode(errors="replace")
-        raise HarnessError(
-            f"{path} is no per-sample table that this harness reads (schema version {SCHEMA_VERSION.decode()}; the "
-            f"file has {found}); `harness evaluate` writes one"
-        )
-    if missing := [name for name in SCHEMA.names if name not in table.column_names]:
-        raise HarnessError(f"{path} lacks the columns {', '.join(missing)}; evaluate the run again")
-    try:
-        samples: pd.DataFrame = table.select(SCHEMA.names).cast(SCHEMA.remove_metadata()).to_pandas()
-    except pa.ArrowInvalid as error:
-        raise HarnessError(
-            f"{path} has a column of the wrong type ({error}); evaluate the run again"
+            f"{path} is not a per-sample Parquet table: {error}; evaluate the run again"
         ) from None
     impossible = (samples["intersection"] < 0) | (samples["intersection"] > samples["union"])
     if impossible.any():
@@ -108,3 +96,15 @@ def read_samples(path: Path | str) -> pd.DataFrame:
             "evaluate the run again"
         )
     return samples
+
+
+def _require_ours(schema: pa.Schema, path: Path | str) -> None:
+    version = (schema.metadata or {}).get(SCHEMA_KEY)
+    if version != SCHEMA_VERSION:
+        found = "none" if version is None else version.decode(errors="replace")[:20]
+        raise HarnessError(
+            f"{path} is no per-sample table that this harness reads (schema version {SCHEMA_VERSION.decode()}; the "
+            f"file has {found}); `harness evaluate` writes one"
+        )
+    if missing := [name for name in SCHEMA.names if name not in schema.names]:
+        raise HarnessError(f"{path} lacks the columns {', '.join(missing)}; evaluate the run again")

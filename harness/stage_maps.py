@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from harness.errors import HarnessError
 from harness.files import atomic_write
+from harness.plain_parquet import open_parquet, read_columns
 
 STAGES = 4
 SCHEMA_KEY = b"rrsis_harness.features"
@@ -99,8 +100,9 @@ def read_feature_maps(path: Path) -> FeatureMaps:
         HarnessError: missing, damaged or of another schema version.
     """
     try:
-        table = pq.read_table(path)
-        described = json.loads((table.schema.metadata or {})[SCHEMA_KEY])
+        with open_parquet(path, SCHEMA) as file:
+            described = json.loads((file.schema_arrow.metadata or {})[SCHEMA_KEY])
+            table = read_columns(file, SCHEMA)
         if described["version"] != SCHEMA_VERSION:
             raise HarnessError(
                 f"{path} has schema version {described['version']}, this harness reads {SCHEMA_VERSION}; run "
@@ -110,12 +112,12 @@ def read_feature_maps(path: Path) -> FeatureMaps:
             described["split"],
             tuple((int(ref_id), str(sentence)) for ref_id, sentence in described["samples"]),
             described["rule"],
-            tuple(_stage_map(row) for row in table.select(SCHEMA.names).to_pylist()),
+            tuple(map(_stage_map, table.to_pylist())),
             tuple(described["gaps"]),
         )
     except FileNotFoundError:
         raise HarnessError(f"{path} does not exist; `harness features` writes it") from None
-    except (pa.ArrowInvalid, OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise HarnessError(
             f"{path} is no file of feature maps ({reason}); write it again with `harness features`"

@@ -1,19 +1,18 @@
 """A prepared split as a torch Dataset: the released transform, seeded per sample and epoch."""
 
-import io
 from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from harness.config import BlackBoxes, Params
 from harness.data import Rle
-from harness.data.inspection import decode_mask
+from harness.data.inspection import decode_image, decode_mask
 from harness.data.prepare import open_split
 from harness.data.resize import resize_image, resize_mask
 from harness.data.text import encode, load_tokenizer, tokenizer_file
@@ -60,6 +59,8 @@ class ExpressionDataset(Dataset[Sample]):
     ) -> None:
         self.path = path
         self.table = open_split(path)
+        if not len(self.table):
+            raise HarnessError(f"{path} holds no expression; write it again with `harness prepare`")
         self.image_size = image_size
         self.black_boxes = black_boxes
         self.seed = seed
@@ -112,17 +113,13 @@ class ExpressionDataset(Dataset[Sample]):
         return image
 
     def _decode(self, index: int) -> Image.Image:
-        content = io.BytesIO(self.table["image"][index].as_py())
         try:
-            image = Image.open(content)
-            image.load()
+            image = decode_image(self.table["image"][index].as_py())
             return image if image.mode == "RGB" else image.convert("RGB")
-        except Exception as error:  # PIL's decoders raise OSError, SyntaxError, struct.error and others
+        except ValueError as error:
             name = self.table["file_name"][index].as_py()
-            unknown = isinstance(error, UnidentifiedImageError)
-            reason = "it is no image" if unknown else str(error) or type(error).__name__
             raise HarnessError(
-                f"{name} in {self.path} cannot be decoded ({reason}); put a sound copy under data.root and force the "
+                f"{name} in {self.path} cannot be decoded ({error}); put a sound copy under data.root and force the "
                 "`data` stage, or leave it out with data.drop: [unreadable_image]"
             ) from None
 

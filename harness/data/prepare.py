@@ -21,7 +21,7 @@ from harness.data.findings import KINDS, cluster_ids, find_defects, find_duplica
 from harness.data.inspection import Inspection, MaskFacts, inspect
 from harness.data.source import read_expressions, require_unchanged
 from harness.data.text import make_tokenizer, tokenizer_file
-from harness.errors import HarnessError
+from harness.errors import HarnessError, shown
 from harness.files import replace_together
 from harness.progress import Progress
 
@@ -193,25 +193,38 @@ def read_defects(path: Path) -> dict[str, dict[str, Any]]:
     Returns:
         kind -> {"found": how often, "treatment": what was done}, in the order of `KINDS`.
     """
-    found: dict[str, dict[str, Any]] = json.loads(open_split(path).schema.metadata[SCHEMA_KEY])["defects"]
-    return found
+    return _open(path)[1]
 
 
 def open_split(path: Path) -> pa.Table:
     """Memory-map a prepared split.
 
     Raises:
-        HarnessError: missing, no Arrow file, or of another schema version.
+        HarnessError: missing, damaged, no Arrow file, or of another schema version.
     """
+    return _open(path)[0]
+
+
+def _open(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     try:
-        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-        version = json.loads(table.schema.metadata[SCHEMA_KEY])["version"]
+        file = pa.ipc.open_file(pa.memory_map(str(path)))
+        described = json.loads((file.schema.metadata or {})[SCHEMA_KEY])
+        version, defects = described["version"], described["defects"]
+        if version == SCHEMA_VERSION:
+            if not file.schema.equals(SCHEMA):
+                raise ValueError("its columns are others")
+            table = file.read_all()
+            table.validate(
+                full=True
+            )  # nothing is copied: what offsets and texts say would be believed otherwise
+            if any(column.null_count for column in table.columns) or not isinstance(defects, dict):
+                raise ValueError("a value is missing")
+            return table, defects
     except FileNotFoundError:
         raise HarnessError(f"{path} does not exist; `harness prepare` writes it") from None
-    except (pa.ArrowInvalid, OSError, KeyError, TypeError, ValueError):
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, RecursionError):
         raise HarnessError(f"{path} is not a prepared split; write it again with `harness prepare`") from None
-    if version != SCHEMA_VERSION:
-        raise HarnessError(
-            f"{path} has schema version {version}, this harness reads {SCHEMA_VERSION}; run `harness prepare` again"
-        )
-    return table
+    raise HarnessError(
+        f"{path} has schema version {shown(version, 20)}, this harness reads {SCHEMA_VERSION}; run `harness prepare` "
+        "again"
+    )

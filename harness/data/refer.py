@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, FailFast, Field, TypeAdapter, ValidationError
 
 from harness.config import Split
 from harness.data import DatasetFormat, Expression, Finding, Rle
@@ -69,9 +69,11 @@ class _Category(BaseModel):
 
 
 class _Instances(BaseModel):
-    images: list[_Image] = []  # sizes to compare with; sets of one's own may do without
-    annotations: list[_Annotation]
-    categories: list[_Category]
+    images: Annotated[
+        list[_Image], FailFast()
+    ] = []  # sizes to compare with; sets of one's own may do without
+    annotations: Annotated[list[_Annotation], FailFast()]
+    categories: Annotated[list[_Category], FailFast()]
 
 
 def read_rrsisd(root: Path) -> Iterator[Expression | Finding]:
@@ -155,7 +157,7 @@ def _read_refs(path: Path) -> list[_Ref]:
     if not isinstance(content, list) or not content:
         raise HarnessError(f"{path} holds no list of refs; fetch it again")
     try:
-        return TypeAdapter(list[_Ref]).validate_python(content)
+        return TypeAdapter(Annotated[list[_Ref], FailFast()]).validate_python(content)
     except ValidationError as error:
         raise HarnessError(f"{path}, ref number {_first_problem(error)}") from None
 

@@ -1,14 +1,11 @@
 """Making the reference from the evaluated runs of a profile, and saying what changed."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pycocotools import mask as coco_mask
 
 from harness import metrics
@@ -17,6 +14,7 @@ from harness.data import Rle
 from harness.data.inspection import decode_mask
 from harness.data.prepare import open_split
 from harness.errors import HarnessError
+from harness.files import read_json
 from harness.gate.exact import counts, recompute
 from harness.gate.noise import measure_noise
 from harness.gate.reference import (
@@ -33,6 +31,7 @@ from harness.gate.reference import (
 )
 from harness.gate.retrained import samples_moved
 from harness.metrics import METRICS
+from harness.report.predictions import read_masks
 from harness.samples import SCHEMA_VERSION as SAMPLES_SCHEMA
 from harness.statistics.evaluated import evaluate_command, read_run
 
@@ -210,10 +209,10 @@ def _masks(params: Params, runs: dict[str, tuple[str, ...]], samples: pd.DataFra
     for variant, names in runs.items():
         path = params.run_dir(names[0]) / "predictions.parquet"
         try:
-            predicted = pq.read_table(path).to_pandas()
-            side = set(predicted["height"]) | set(predicted["width"])
-            predicted = predicted.set_index(KEY)["prediction"]
-        except (pa.ArrowInvalid, OSError, KeyError):
+            stored = read_masks(path)
+            side = set(stored["height"]) | set(stored["width"])
+            predicted = stored.set_index(KEY)["prediction"]
+        except (OSError, ValueError):
             raise HarnessError(
                 f"{path} cannot be read; `{evaluate_command(params, names[0])}` writes it"
             ) from None
@@ -257,8 +256,8 @@ def _resize() -> Callable[[np.ndarray, int], np.ndarray]:
 
 def _trained_with(params: Params, run: str) -> dict[str, Any]:
     try:
-        found = json.loads((params.run_dir(run) / "provenance.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = read_json(params.run_dir(run) / "provenance.json", "harness train")
+    except HarnessError:
         return {}
     kept = {name: found[name] for name in ("commit", "dirty", "device", "cores", "threads") if name in found}
     versions = found.get("versions", {})

@@ -1,12 +1,13 @@
 """What the report is made from: statistics.json and the runs' own files, any of which may be missing."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import ValidationError
+from pydantic.dataclasses import dataclass as validated
 
 from harness.config import Params
 from harness.errors import HarnessError
@@ -16,7 +17,7 @@ STATISTICS_VERSION = 2
 PROTOCOL = "resized"  # the released one; the two protocols never meet in a table
 
 
-@dataclass(frozen=True)
+@validated(frozen=True)
 class Measure:
     """A metric of a variant in percent: over its seeds, with the interval, and seed by seed."""
 
@@ -26,7 +27,7 @@ class Measure:
     interval_90: tuple[float, float] | None = None
 
 
-@dataclass(frozen=True)
+@validated(frozen=True)
 class Summary:
     """The metrics of a variant on a split."""
 
@@ -38,7 +39,7 @@ class Summary:
     metrics: dict[str, Measure]
 
 
-@dataclass(frozen=True)
+@validated(frozen=True)
 class Difference:
     """One metric of a comparison: a minus b in points, with both p-values."""
 
@@ -54,7 +55,7 @@ class Difference:
     wins: tuple[int, int, int] | None = None  # expressions on which a is better, equal, worse
 
 
-@dataclass(frozen=True)
+@validated(frozen=True)
 class Comparison:
     """Two variants on the same expressions."""
 
@@ -71,7 +72,7 @@ class Comparison:
     metrics: dict[str, Difference]
 
 
-@dataclass(frozen=True)
+@validated(frozen=True)
 class Bin:
     """A model's metrics on the expressions of one bin; none where it holds no expression."""
 
@@ -80,7 +81,7 @@ class Bin:
     metrics: dict[str, Measure]
 
 
-@dataclass(frozen=True)
+@validated(frozen=True)
 class BrokenDown:
     """A model's metrics by one property of the expressions, whose bins leave none out."""
 
@@ -91,7 +92,7 @@ class BrokenDown:
     bins: tuple[Bin, ...]
 
 
-@dataclass(frozen=True)
+@validated(frozen=True)
 class Rank:
     """A model's place by one metric, over resamples of the images."""
 
@@ -102,7 +103,7 @@ class Rank:
     first: float  # share of the resamples in which it is first
 
 
-@dataclass(frozen=True)
+@validated(frozen=True)
 class Ranking:
     """All pairs of several models as one family of tests, and their ranks by metric."""
 
@@ -111,7 +112,7 @@ class Ranking:
     ranks: dict[str, tuple[Rank, ...]]
 
 
-@dataclass(frozen=True)
+@validated(frozen=True)
 class Statistics:
     """statistics.json, the rows of the `resized` protocol."""
 
@@ -292,7 +293,13 @@ def read_statistics(path: Path) -> Statistics:
         )
     except KeyError as error:
         raise HarnessError(f"{path} lacks the key {error}; run `harness statistics` again") from None
-    except (TypeError, ValueError, IndexError) as error:
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise HarnessError(
+            f"{path} holds a value of the wrong kind ({where}: {first['msg']}); run `harness statistics` again"
+        ) from None
+    except (TypeError, ValueError, IndexError, AttributeError) as error:
         raise HarnessError(
             f"{path} holds a value of the wrong kind ({error}); run `harness statistics` again"
         ) from None
@@ -302,8 +309,8 @@ def _read_provenance(path: Path) -> tuple[dict[str, Any] | None, str | None]:
     if not path.exists():
         return None, "was not trained, or its provenance.json is gone"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError):
+        content = read_json(path, "harness train")
+    except HarnessError:
         return None, "provenance.json cannot be read as JSON"
     return (content, None) if isinstance(content, dict) else (None, "provenance.json is not a mapping")
 

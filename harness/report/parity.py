@@ -53,5 +53,5 @@ def read_parity(path: Path) -> tuple[Parity | None, str | None]:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         return None, f"Parity with the released networks cannot be told: {path}, {where}: {first['msg']}."
-    except (ValueError, OSError):
+    except (ValueError, OSError, RecursionError):
         return None, f"Parity with the released networks cannot be told: {path} cannot be read as JSON."

@@ -5,14 +5,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
 from harness.config import Params
 from harness.errors import HarnessError
+from harness.plain_parquet import open_parquet, read_columns
 from harness.report.inputs import PROTOCOL
 from harness.samples import read_samples
 
 KEY = ["ref_id", "sentence"]
 Expression = tuple[int, str]  # ref_id and sentence
+MASKS = pa.schema(
+    [
+        ("ref_id", pa.int64()),
+        ("sentence", pa.string()),
+        ("prediction", pa.string()),  # run lengths
+        ("height", pa.int64()),
+        ("width", pa.int64()),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -51,16 +62,27 @@ def first_common_seed(params: Params, variants: Sequence[str]) -> dict[str, str]
     }
 
 
+def read_masks(path: Path) -> pd.DataFrame:
+    """The columns of `MASKS` of a run's predictions.
+
+    Raises:
+        ValueError, OSError: it cannot be read, or a value is missing.
+    """
+    with open_parquet(path, MASKS) as file:
+        masks = read_columns(file, MASKS)
+        if any(column.null_count for column in masks.columns):
+            raise ValueError("a value is missing")
+        return masks.to_pandas()
+
+
 def _read(label: str, run: str, folder: Path) -> Predictions:
     try:
         samples = read_samples(folder / f"test.{PROTOCOL}.parquet")
     except HarnessError:
         return Predictions(label, run, gap=f"{run}: no per-sample table of test")
     try:
-        masks = pd.read_parquet(
-            folder / "predictions.parquet", columns=[*KEY, "prediction", "height", "width"]
-        )
-    except (OSError, ValueError):  # pyarrow's errors are among them
+        masks = read_masks(folder / "predictions.parquet")
+    except (OSError, ValueError):
         return Predictions(label, run, gap=f"{run}: predictions.parquet is missing or cannot be read")
     stored = {
         (ref_id, sentence): (counts, height, width)

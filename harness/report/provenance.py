@@ -235,7 +235,7 @@ def read_source(path: Path) -> dict[str, Any] | str:
         }
     except FileNotFoundError:
         return f"{path} does not exist, so the data's fingerprint is unknown."
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return f"{path} cannot be read as the fingerprint of the data."
 
 

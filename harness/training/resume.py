@@ -19,9 +19,10 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, shown
 from harness.files import atomic_write
 from harness.training.fingerprint import differences
+from harness.weights.reading import require_stored
 
 SCHEMA_VERSION = 1
 KEPT = 2  # checkpoints: should the last be damaged, there is the one before
@@ -108,17 +109,24 @@ class Checkpoints:
             HarnessError: it is damaged, or of another version.
         """
         try:
+            require_stored(path)
             with zipfile.ZipFile(path) as archive:
                 if (broken := archive.testzip()) is not None:
                     raise zipfile.BadZipFile(f"the checksum of {broken} differs")
             content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-            version = content["version"]
-        except (OSError, zipfile.BadZipFile, RuntimeError, ValueError, KeyError, EOFError) as error:
-            raise HarnessError(f"{path} is damaged ({str(error).splitlines()[0]})") from None
+            version, fingerprint = content["version"], content["fingerprint"]
+        except (OSError, zipfile.BadZipFile, RuntimeError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise HarnessError(f"{path} is damaged ({reason})") from None
         except Exception as error:  # unpickling
             raise HarnessError(f"{path} is no checkpoint of a training ({type(error).__name__})") from None
         if version != SCHEMA_VERSION:
-            raise HarnessError(f"{path} has version {version}; this harness reads {SCHEMA_VERSION}")
+            raise HarnessError(
+                f"{path} has version {shown(version, 20)}; this harness reads {SCHEMA_VERSION}"
+            )
+        texts = [*fingerprint, *fingerprint.values()] if isinstance(fingerprint, dict) else [None]
+        if not all(isinstance(text, str) for text in texts):
+            raise HarnessError(f"{path} is no checkpoint of a training (its fingerprint is none)")
         return content
 
     def clear(self) -> None:

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import BaseModel, Field, ValidationError
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
@@ -18,6 +19,18 @@ from harness.weights.reading import read_state_dict
 RELEASED_PRESET = "swin-b"
 RELEASED_SIDE = 480  # pixels
 RELEASED_TOKENS = 20  # of a sentence, [CLS] and [SEP] included
+LONGEST_SENTENCE = 512  # tokens that BERT has positions for
+
+
+class _Description(BaseModel):
+    """What is used of a file's description of its network; it may come from anybody."""
+
+    model: str
+    preset: str
+    options: dict[str, Any]  # the models' own: `create_model` looks at them
+    max_tokens: Annotated[int, Field(ge=3, le=LONGEST_SENTENCE)] = RELEASED_TOKENS
+    tokenizer: str | None = None
+    dropped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,28 +75,37 @@ def _ours(path: Path, model: str | None, state: dict[str, Tensor], description: 
             f"{path} does not say what network it holds (no {missing[0]!r} in its description): an earlier version "
             "wrote it; train the run again"
         )
-    held, preset, options = description["model"], description["preset"], description["options"]
-    if not (isinstance(held, str) and isinstance(preset, str) and isinstance(options, dict)):
-        raise HarnessError(f"{path} has a damaged description of its network; train the run again")
+    try:
+        said = _Description.model_validate(description)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise HarnessError(
+            f"{path} has a damaged description of its network ({where}: {first['msg']}); train the run again"
+        ) from None
+    held, preset, options = said.model, said.preset, said.options
     if model is not None and model != held:
         raise HarnessError(f"{path} holds {held}, not {model}: pass --model {held}")
-    with torch.device("meta"):  # sizes in the description may be anything: compare before memory is taken
-        outline = create_model(held, preset=preset, **options)
+    try:
+        with torch.device("meta"):  # sizes in the description may be anything: compare before memory is taken
+            outline = create_model(held, preset=preset, **options)
+    except Exception as error:  # whatever the factory of a model stumbles over
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise HarnessError(f"{path} describes a network that cannot be built: {reason:.300}") from None
     if problems := misfits(outline, state):
         raise HarnessError(f"{path} holds other tensors than the network that it describes:\n  {problems}")
     network = create_model(held, preset=preset, **options)
     network.load_state_dict(state)
-    text = description.get("tokenizer")
     return Network(
         network.eval(),
         held,
         preset,
         options,
         options.get("image_size") or RELEASED_SIDE,
-        read_tokenizer(text, str(path)) if text is not None else None,
-        description.get("max_tokens", RELEASED_TOKENS),
+        read_tokenizer(said.tokenizer, str(path)) if said.tokenizer is not None else None,
+        said.max_tokens,
         description,
-        tuple(description.get("dropped", ())),
+        said.dropped,
     )
 
 

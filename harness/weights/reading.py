@@ -1,6 +1,7 @@
 """Reading a state dict from a file that somebody else wrote, without running anything in it."""
 
 import argparse
+import io
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, shown
 
 # Where checkpoints keep the network's tensors, the first that is there.
 WRAPPERS = ("model", "state_dict")
@@ -57,30 +58,50 @@ def network_tensors(checkpoint: Any, where: str) -> dict[str, Tensor]:
             f"{where} holds the state of an optimizer, not a network; the network's weights are in another file, or "
             "under the key 'model' of the whole checkpoint"
         )
-    tensors = {name: tensor for name, tensor in checkpoint.items() if isinstance(tensor, Tensor)}
+    tensors = {
+        name: tensor
+        for name, tensor in checkpoint.items()
+        if isinstance(tensor, Tensor) and isinstance(name, str)
+    }
     if not tensors or len(tensors) < len(checkpoint):
-        others = [str(name) for name, value in checkpoint.items() if not isinstance(value, Tensor)]
+        others = [shown(name, 60) for name in checkpoint if name not in tensors]
         found = f"its keys are {_first(others)}" if others else "it is empty"
         raise HarnessError(
             f"{where} holds no state dict: {found}, where tensors by name were expected, as they are or under 'model'"
+        )
+    if odd := [name for name, tensor in tensors.items() if not _is_plain(tensor)]:
+        raise HarnessError(
+            f"{where} holds tensors that no network here has (sparse, quantized, complex or without values): {_first(odd)}"
         )
     if all(name.startswith(DDP_PREFIX) for name in tensors):
         tensors = {name.removeprefix(DDP_PREFIX): tensor for name, tensor in tensors.items()}
     return tensors
 
 
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether its values lie in memory, a number each."""
+    return (
+        tensor.layout == torch.strided
+        and tensor.device.type == "cpu"
+        and not (tensor.is_quantized or tensor.is_nested or tensor.is_complex())
+    )
+
+
 def _safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise HarnessError(f"{path} is no whole safetensors file ({error}); {_again(path)}") from None
 
 
 def _pickled(path: Path) -> Any:
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
-            # Mapped, tensors are read when they are needed; files of PyTorch before 1.6 are no zip and cannot be.
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+            if zipfile.is_zipfile(path):  # mapped, tensors are read when they are needed
+                require_stored(path)
+                return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            # Of PyTorch before 1.6. From memory: a file would make room for as much as a text in it claims to have.
+            return torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if classes := _foreign_classes(path):
             raise HarnessError(
@@ -91,10 +112,23 @@ def _pickled(path: Path) -> Any:
         raise HarnessError(
             f"{path} is no PyTorch checkpoint, or a damaged one ({_line(error)}); {_again(path)}"
         ) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except Exception as error:  # a damaged pickle raises whatever its instructions stumble over
         raise HarnessError(
             f"{path} is no PyTorch checkpoint, or a damaged one ({_line(error)}); {_again(path)}"
         ) from None
+
+
+def require_stored(path: Path) -> None:
+    """Refuse a zip file that unpacks to more than it has, which no checkpoint does: tensors are stored as they are.
+
+    Raises:
+        zipfile.BadZipFile: it is one, or no zip file at all.
+    """
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        size = sum(member.file_size for member in members)
+    if size > path.stat().st_size or any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise zipfile.BadZipFile("its members are compressed, or larger than the file")
 
 
 def _foreign_classes(path: Path) -> list[str]:
@@ -110,7 +144,7 @@ def _again(path: Path) -> str:
 
 
 def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].split(". ")[0]
+    return (str(error).splitlines() or [type(error).__name__])[0].split(". ")[0][:200]
 
 
 def _first(names: list[str], count: int = 8) -> str:
