@@ -26,7 +26,7 @@ SECONDS = 10  # of one input
 HANGS = 40  # seconds after which a process that does not even handle signals is ended
 MEMORY = 512 * 2**20  # bytes that a reader may fill beyond what the process has before it
 CLAIMED = 4 * 2**30  # bytes that it may ask the system for without filling them; more is refused
-ROUND = 500  # inputs between two looks at the clock
+ROUND = 100  # inputs between two looks at the clock
 KEPT = Path("out/fuzz")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from .formats import instructions, json_bytes, json_inputs
-from .mutations import edits, trees
+from .mutations import COUNTS, edits, trees
 from .reader import Reader, reader
 
 
@@ -33,7 +33,7 @@ def _records() -> tuple[list[Any], dict[str, Any]]:
         "images": [{"id": n, "file_name": f"{n:05}.jpg", "height": 9, "width": 9} for n in range(3)],
         "annotations": [
             {"id": 100 + n, "image_id": n, "categories_id": 1, "bbox": [0, 0, 4, 4], "area": 9, "iscrowd": 0,
-             "segmentation": [{"size": [9, 9], "counts": "W13500Oa0"}]}
+             "segmentation": [{"size": [9, 9], "counts": COUNTS}]}
             for n in range(3)
         ],
         "categories": [{"id": 1, "name": "ship", "supercategory": ""}],
@@ -106,8 +106,8 @@ def masks(folder: Path) -> Reader:
 
     side = st.integers(1, 12) | st.sampled_from((1, 9, 480, 65535))
     groups = st.text(st.characters(min_codepoint=48, max_codepoint=111), max_size=30)
-    counts = groups | edits(b"W13500Oa0", (b"o", b"0", b"ooooo_", b"P" * 13)).map(
+    counts = groups | edits(COUNTS.encode(), (b"o", b"0", b"ooooo_", b"P" * 13)).map(
         lambda b: b.decode("latin-1")
     )
     inputs = st.tuples(st.just(9) | side, st.just(9) | side, counts).map(json_bytes)
-    return Reader("masks", "mask.json", json_bytes([9, 9, "W13500Oa0"]), inputs, read)
+    return Reader("masks", "mask.json", json_bytes([9, 9, COUNTS]), inputs, read)

@@ -27,6 +27,7 @@ ODD = (
     float("nan"), float("inf"), "", " ", "0", "\x00", "a/b", "../x", "ä\u2028船", "x" * 3000, "nan", "1e999", [], {}, [[]],
     {"": None}, [None], {"a": {"b": {"c": []}}}, [0] * 100, "https://example.org/", "model", "\ud800",
 )  # fmt: skip
+COUNTS = "m04500000>M^O"  # run lengths of a mask of 9 x 9 pixels
 ROOM = 50_000  # bytes that an insertion or repetition adds at most
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from hypothesis import strategies as st
 from sample_tables import sample_table
 
-from .mutations import SIZES, edits
+from .mutations import COUNTS, SIZES, edits
 from .reader import Inputs, Reader, reader
 
 
@@ -37,7 +37,7 @@ def _tables(draw: Any, seed: pa.Table) -> pa.Table:
                 pa.array([[1, 2]] * rows), pa.array([{"a": 1}] * rows), pa.array(["x"] * rows).dictionary_encode(),
                 pa.array([True] * rows), pa.array([10**18] * rows, pa.timestamp("us")), pa.array([10**17] * rows, pa.duration("s")),
                 pa.array(["x" * 10_000] * rows), pa.array([[]] * rows, pa.list_(pa.int64())), pa.array([0.5] * rows, pa.float16()),
-                pa.array([-1] * rows), pa.array([0] * rows, pa.int8()), pa.array([b"W13500Oa0"] * rows, pa.large_binary()),
+                pa.array([-1] * rows), pa.array([0] * rows, pa.int8()), pa.array([COUNTS.encode()] * rows, pa.large_binary()),
             ))
         )  # fmt: skip
         match draw(st.sampled_from(("replace", "remove", "repeat", "metadata", "rows"))):
@@ -141,7 +141,7 @@ def predictions(folder: Path) -> Reader:
         {
             "ref_id": pa.array([1000 + n for n in range(6)]),
             "sentence": [f"The ship number {n}" for n in range(6)],
-            "prediction": ["W13500Oa0"] * 6,
+            "prediction": [COUNTS] * 6,
             "height": pa.array([9] * 6, pa.int32()),
             "width": pa.array([9] * 6, pa.int32()),
         }
@@ -198,7 +198,7 @@ def split(folder: Path) -> Reader:
     row = {
         "image_id": 1, "ref_id": 2, "ann_id": 3, "sent_id": 4, "split": "test", "cluster_id": 1, "category_id": 1,
         "category": "ship", "sentence": "The ship", "file_name": "1.png", "image": image.getvalue(), "height": 9, "width": 9,
-        "mask_counts": "W13500Oa0",
+        "mask_counts": COUNTS,
     }  # fmt: skip
     described = {"version": SCHEMA_VERSION, "dataset": "drawn", "defects": {}}
     table = pa.Table.from_pylist(

@@ -154,12 +154,12 @@ def _torch_inputs(seed: Any) -> Inputs:
     lost = st.sampled_from(sorted(members)).flatmap(
         lambda name: st.binary(max_size=9).map(lambda short: _zip({**members, name: short}))
     )
-    instructions = instructions().map(lambda edited: _zip({**members, program: edited}))
+    programs = instructions().map(lambda edited: _zip({**members, program: edited}))
     return (
         trees(_plain(seed)).map(_saved)
         | odd_tensors.map(with_tensor)
         | replaced
-        | instructions
+        | programs
         | lost
         | edits(content)
         | edits(old, traps)
