@@ -19,7 +19,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PIP_TORCH := $(PIP) $(if $(filter-out pypi,$(BUILD)),--index-url $(TORCH_INDEX)/$(BUILD)) \
 	$(if $(OTHER_BUILD),--force-reinstall) --no-deps $(shell grep -E '^torch(vision)?==' constraints.txt)
 
-.PHONY: FORCE help install demo check test test-big coverage lint format bench clean
+.PHONY: FORCE help install demo check test test-big coverage fuzz lint format bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ coverage: install ## the ordinary tests, and what they leave out
 	OMP_NUM_THREADS=1 pytest -m "not big and not nightly" -n auto --cov --cov-report= --cov-fail-under=0
 	@echo && echo "Least covered:" && coverage report --fail-under=0 | sed -n 1,22p
 	@echo "Total, percent:" && coverage report --format total
+
+MINUTES ?= 5
+fuzz: install ## every reader of files, MINUTES=5 each; tests/fuzz
+	OMP_NUM_THREADS=1 python -m tests.fuzz --minutes $(MINUTES)
 
 lint: install ## ruff and mypy
 	ruff check .

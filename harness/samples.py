@@ -76,12 +76,17 @@ def read_samples(path: Path | str) -> pd.DataFrame:
 
     Raises:
         HarnessError: the file is missing, is no Parquet file, lacks a column, has another schema version,
-            takes more memory than a table may, or holds counts that cannot be (a negative intersection, an intersection above its union).
+            takes more memory than a table may, or holds counts that cannot be (a negative intersection, an
+            intersection above its union).
     """
     try:
         with open_parquet(path, SCHEMA) as file:
             _require_ours(file.schema_arrow, path)
-            samples: pd.DataFrame = read_columns(file, SCHEMA).to_pandas()
+            table = read_columns(file, SCHEMA)
+            for name, kind in zip(SCHEMA.names, SCHEMA.types, strict=True):
+                if table[name].null_count and not pa.types.is_floating(kind):
+                    raise ValueError(f"its column {name!r} has gaps")
+            samples: pd.DataFrame = table.to_pandas()
     except FileNotFoundError:
         raise HarnessError(f"{path} does not exist; `harness evaluate` writes it") from None
     except (ValueError, OSError) as error:

@@ -150,3 +150,39 @@ def test_encoders_of_a_row_that_there_is_not(tmp_path):
     tables = yaml.safe_load((PROJECT / "params.yaml").read_text())["tables"]
     tables["table1"]["encoders"] = {"MAFM": {"visual": "CNN", "text": "words"}}
     assert "encoders: 'MAFM' is no row. Did you mean 'MAFN'?" in broken(tmp_path, tables=tables)
+
+
+BOMB = "zero: &z0 [lol, lol]\n" + "".join(
+    f"level{n}: &z{n} [{', '.join([f'*z{n - 1}'] * 9)}]\n" for n in range(1, 12)
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("*z11", "its aliases stand for more than"),
+        ("&a [*a]", "an anchor contains itself"),
+        ("[" * 2000, "nested too deeply"),
+        ("2024-13-45", "month must be in 1..12"),
+        ("!!int x", "cannot be what its form says"),
+        ("0x" + "f" * 5000, "a int that cannot be printed"),
+        ("!!binary /w==", "sha256"),
+        ("x" * 2**20, "more than 1,048,576 bytes"),
+    ],
+    ids=["bomb", "itself", "deep", "date", "number", "digits", "bytes", "long"],
+)
+def test_values_that_are_a_trap_are_refused(tmp_path, value, words):
+    content = (PROJECT / "params.yaml").read_text()
+    path = tmp_path / "params.yaml"
+    path.write_text(
+        (BOMB if "z11" in value else "") + content.replace("\ndata:\n", f"\ndata:\n  sha256: {value}\n", 1)
+    )
+    with pytest.raises(HarnessError, match=r"params\.yaml") as caught:
+        load_params(path)
+    assert words in str(caught.value)
+    assert len(str(caught.value)) < 2000
+
+
+def test_options_of_a_variant_are_what_json_can_say(tmp_path):
+    options = {"model": "mafn", "options": {"kernels": b"\xff"}}
+    assert "variants.mafn-full.options.kernels" in broken(tmp_path, variants={"mafn-full": options})

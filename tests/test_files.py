@@ -106,3 +106,11 @@ def test_a_break_between_the_renames_never_leaves_old_beside_new(tmp_path, monke
         write_together(paths)
     assert {path.read_text() for path in paths if path.exists()} <= {"new"}
     assert not all(path.exists() for path in paths)
+
+
+@pytest.mark.parametrize("content", ["[" * 5000, "9" * 5000, "\udcff", ""])
+def test_json_that_is_a_trap_is_refused(tmp_path, content):
+    path = tmp_path / "a.json"
+    path.write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(HarnessError, match=r"a\.json cannot be read as JSON"):
+        read_json(path, "make")

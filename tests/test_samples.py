@@ -101,3 +101,37 @@ def test_impossible_counts_name_the_row(tmp_path, table, intersection, union):
         HarnessError, match=rf"one, ref_id 1007: intersection {intersection} and union {union}"
     ):
         read_samples(tmp_path / "one")
+
+
+def long_table(table, rows, text):
+    """One row many times over, its texts a dictionary of one: a small file."""
+    one = pa.Table.from_pandas(table[:1], schema=SCHEMA, preserve_index=False)
+    columns = [
+        pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), rows), pa.array([text]))
+        if pa.types.is_string(field.type)
+        else pa.repeat(one[field.name][0], rows)
+        for field in SCHEMA
+    ]
+    return pa.table(columns, names=SCHEMA.names)
+
+
+@pytest.mark.parametrize(("rows", "text"), [(3_000_000, "it"), (20_000, "x" * 20_000)])
+def test_a_small_file_of_a_huge_table_is_refused(tmp_path, table, rows, text):
+    path = tmp_path / "one"
+    written_table = long_table(table, rows, text).replace_schema_metadata(SCHEMA.metadata)
+    pq.write_table(written_table, path, compression="zstd")
+    assert path.stat().st_size < 400_000
+    with pytest.raises(HarnessError, match=r"one is not a per-sample .* bytes, more than the 134,217,728"):
+        read_samples(path)
+
+
+@pytest.mark.parametrize("values", [[[1]] * 12, [{"a": 1}] * 12, ["x"] * 12, [None] * 12, [0.5] * 12])
+def test_a_column_of_another_type_is_refused(tmp_path, table, values):
+    arrow = pa.Table.from_pandas(table, schema=SCHEMA, preserve_index=False)
+    place = arrow.schema.get_field_index("intersection")
+    pq.write_table(
+        arrow.set_column(place, "intersection", pa.array(values)).replace_schema_metadata(SCHEMA.metadata),
+        tmp_path / "one",
+    )
+    with pytest.raises(HarnessError, match="one"):
+        read_samples(tmp_path / "one")

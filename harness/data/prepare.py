@@ -193,7 +193,12 @@ def read_defects(path: Path) -> dict[str, dict[str, Any]]:
     Returns:
         kind -> {"found": how often, "treatment": what was done}, in the order of `KINDS`.
     """
-    return _open(path)[1]
+    defects = json.loads(open_split(path).schema.metadata[SCHEMA_KEY]).get("defects")
+    if not isinstance(defects, dict):
+        raise HarnessError(
+            f"{path} does not say what is wrong with its data; write it again with `harness prepare`"
+        )
+    return defects
 
 
 def open_split(path: Path) -> pa.Table:
@@ -202,24 +207,18 @@ def open_split(path: Path) -> pa.Table:
     Raises:
         HarnessError: missing, damaged, no Arrow file, or of another schema version.
     """
-    return _open(path)[0]
-
-
-def _open(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     try:
         file = pa.ipc.open_file(pa.memory_map(str(path)))
         described = json.loads((file.schema.metadata or {})[SCHEMA_KEY])
-        version, defects = described["version"], described["defects"]
+        version = described["version"]
         if version == SCHEMA_VERSION:
             if not file.schema.equals(SCHEMA):
                 raise ValueError("its columns are others")
             table = file.read_all()
-            table.validate(
-                full=True
-            )  # nothing is copied: what offsets and texts say would be believed otherwise
-            if any(column.null_count for column in table.columns) or not isinstance(defects, dict):
+            table.validate(full=True)  # mapped, not copied: what offsets say is believed otherwise
+            if any(column.null_count for column in table.columns):
                 raise ValueError("a value is missing")
-            return table, defects
+            return table
     except FileNotFoundError:
         raise HarnessError(f"{path} does not exist; `harness prepare` writes it") from None
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, RecursionError):

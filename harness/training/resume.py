@@ -118,6 +118,8 @@ class Checkpoints:
         except (OSError, zipfile.BadZipFile, RuntimeError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise HarnessError(f"{path} is damaged ({reason})") from None
+        except KeyError as error:
+            raise HarnessError(f"{path} is damaged (it lacks {error})") from None
         except Exception as error:  # unpickling
             raise HarnessError(f"{path} is no checkpoint of a training ({type(error).__name__})") from None
         if version != SCHEMA_VERSION:

@@ -64,14 +64,19 @@ def network_tensors(checkpoint: Any, where: str) -> dict[str, Tensor]:
         if isinstance(tensor, Tensor) and isinstance(name, str)
     }
     if not tensors or len(tensors) < len(checkpoint):
-        others = [shown(name, 60) for name in checkpoint if name not in tensors]
+        others = [
+            (name if isinstance(name, str) else shown(name))[:60]
+            for name in checkpoint
+            if name not in tensors
+        ]
         found = f"its keys are {_first(others)}" if others else "it is empty"
         raise HarnessError(
             f"{where} holds no state dict: {found}, where tensors by name were expected, as they are or under 'model'"
         )
     if odd := [name for name, tensor in tensors.items() if not _is_plain(tensor)]:
         raise HarnessError(
-            f"{where} holds tensors that no network here has (sparse, quantized, complex or without values): {_first(odd)}"
+            f"{where} holds tensors that no network here has (sparse, quantized, complex or without "
+            f"values): {_first(odd)}"
         )
     if all(name.startswith(DDP_PREFIX) for name in tensors):
         tensors = {name.removeprefix(DDP_PREFIX): tensor for name, tensor in tensors.items()}

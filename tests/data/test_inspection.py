@@ -6,7 +6,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from harness.data import Rle
-from harness.data.inspection import inspect, inspect_image, inspect_mask, run_lengths
+from harness.data.inspection import decode_mask, inspect, inspect_image, inspect_mask, run_lengths
 from harness.data.refer import read_rrsisd
 
 
@@ -125,3 +125,21 @@ def test_workers_agree_and_images_are_read_once(prepared):
     assert list(together.images.items()) == list(alone.images.items())
     assert together.masks == alone.masks
     assert alone.masks[:40] == alone.masks[40:]
+
+
+@pytest.mark.parametrize("counts", ["o", "1o", "m04500000>M^o", "P" * 20, "0" * 100, "", "\x00"])
+def test_what_c_would_read_past_its_end_is_refused_before(counts):
+    with pytest.raises(ValueError, match=r"its (counts|runs)"):
+        decode_mask(Rle(9, 9, counts))
+
+
+def test_a_negative_size_is_refused():
+    with pytest.raises(ValueError, match="-9 x -9 is no size"):
+        decode_mask(Rle(-9, -9, encode(np.eye(9)).counts))
+
+
+def test_masks_are_decoded_as_pycocotools_does():
+    mask = (np.random.default_rng(2).random((37, 53)) < 0.3).astype(np.uint8)
+    decoded = decode_mask(encode(mask))
+    assert decoded.dtype == np.uint8
+    assert np.array_equal(decoded, mask)

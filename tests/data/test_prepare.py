@@ -14,7 +14,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from toy import toy_params
 
-from harness.data.prepare import open_split, prepare, read_defects
+from harness.data.prepare import SCHEMA_KEY, SCHEMA_VERSION, open_split, prepare, read_defects
 from harness.data.refer import IMAGES, INSTANCES, REFS, read_rrsisd
 from harness.data.source import record_source
 from harness.data.text import make_tokenizer, tokenizer_file
@@ -237,3 +237,45 @@ def test_what_is_no_prepared_split_is_refused(tmp_path):
         writer.write_table(table)
     with pytest.raises(HarnessError, match="not a prepared split"):
         open_split(path)
+
+
+def split_file(path, table, edit=lambda content: content):
+    """A prepared split of one's own."""
+    sink = pa.BufferOutputStream()
+    described = json.dumps({"version": SCHEMA_VERSION, "dataset": "x", "defects": {}})
+    table = table.replace_schema_metadata({SCHEMA_KEY: described.encode()})
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    path.write_bytes(edit(sink.getvalue().to_pybytes()))
+    return path
+
+
+def test_texts_that_begin_outside_the_file_are_refused(prepared, tmp_path):
+    """pyarrow maps a file without a look at its offsets; the first text that is read then ends the process."""
+    table = open_split(prepared.split_file("test"))
+    offsets = np.cumsum([0, *(len(text.encode()) for text in table["sentence"].to_pylist())]).astype("<i4")
+    wrong = offsets.copy()
+    wrong[1] = 2**30
+    path = split_file(
+        tmp_path / "test.arrow",
+        table.combine_chunks(),
+        lambda c: c.replace(offsets.tobytes(), wrong.tobytes()),
+    )
+    with pytest.raises(HarnessError, match="not a prepared split"):
+        open_split(path)
+
+
+@pytest.mark.parametrize("change", ["a column less", "another type", "a gap", "no defects"])
+def test_another_table_is_no_prepared_split(prepared, tmp_path, change):
+    table = open_split(prepared.split_file("test"))
+    place = table.schema.get_field_index("ref_id")
+    if change == "a column less":
+        table = table.remove_column(place)
+    elif change == "another type":
+        table = table.set_column(place, "ref_id", table["sentence"])
+    elif change == "a gap":
+        table = table.set_column(place, table.schema.field(place), pa.nulls(len(table), pa.int64()))
+    edit = {"no defects": lambda content: content.replace(b"defects", b"defectz")}
+    path = split_file(tmp_path / "test.arrow", table, edit.get(change, lambda content: content))
+    with pytest.raises(HarnessError, match="not a prepared split"):
+        read_defects(path)

@@ -153,3 +153,18 @@ def test_the_images_table_is_optional(root):
 )
 def test_files_are_placed_by_their_base_name(name, expected):
     assert place(name) == expected
+
+
+def test_a_million_bad_records_cost_no_more_than_the_first(root):
+    """A message for each would take gigabytes."""
+    (root / INSTANCES).write_text('{"annotations": [' + ",".join(["{}"] * 1_000_000) + '], "categories": []}')
+    assert "annotations[0].id: Field required; 2 more" in refusal(root)
+
+
+@pytest.mark.parametrize("file", [REFS, INSTANCES])
+def test_numbers_of_thousands_of_digits_are_refused(root, file):
+    if file == REFS:
+        change(root, REFS, lambda refs: refs[0].update(image_id="9" * 5000))
+    else:
+        (root / INSTANCES).write_text('{"annotations": [{"id": %s}], "categories": []}' % ("9" * 5000))
+    assert len(refusal(root)) < 500

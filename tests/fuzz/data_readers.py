@@ -74,7 +74,10 @@ def refs(folder: Path) -> Reader:
     seed, others = _records()
     (folder / "rrsisd").mkdir()
     (folder / "rrsisd" / "instances.json").write_bytes(json_bytes(others))
-    traps = (b"(", b"]", b"]r\xff\xff\xff\x7f", b"\x8d" + b"\xff" * 8, b"\x95" + b"\xff" * 8, b"2", b"cos\nsystem\n", b"R", b"\x8a\xff", b"\x8b\xff\xff\xff\x7f", b"Q", b"0", b"a", b"e", b"u", b"}", b"\x94", b"}" * 200_000)  # fmt: skip
+    traps = (
+        b"(", b"]", b"]r\xff\xff\xff\x7f", b"\x8d" + b"\xff" * 8, b"\x95" + b"\xff" * 8, b"2", b"cos\nsystem\n",
+        b"R", b"\x8a\xff", b"\x8b\xff\xff\xff\x7f", b"Q", b"0", b"a", b"e", b"u", b"}", b"\x94", b"}" * 200_000,
+    )  # fmt: skip
     inputs = (
         trees(seed).map(_pickled)
         | st.sampled_from(range(5)).flatmap(

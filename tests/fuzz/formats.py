@@ -17,7 +17,8 @@ def json_bytes(value: Any) -> bytes:
 def json_inputs(seed: Any) -> Inputs:
     """JSON of changed values; of changed bytes; with traps for its parser."""
     traps = (
-        b"[" * 5000, b'{"a":' * 5000, b"9" * 5000, b"1e999", b"NaN", b"-Infinity", b'"\\ud800"', b"\xff", b"\x00", b"null", b"{}," * 100_000,
+        b"[" * 5000, b'{"a":' * 5000, b"9" * 5000, b"1e999", b"NaN", b"-Infinity", b'"\\ud800"', b"\xff",
+        b"\x00", b"null", b"{}," * 100_000,
         b"\xef\xbb\xbf", b'"a":1,"a":2,', b"-", b"1" + b"0" * 400,
     )  # fmt: skip
     return (

@@ -24,7 +24,8 @@ SIZES = (
 )
 ODD = (
     None, True, False, 0, -1, 1, 2**31, -(2**31), 2**63 - 1, 2**63, -(2**63), 2**64, 10**30, 1e308, 0.5, -0.0,
-    float("nan"), float("inf"), "", " ", "0", "\x00", "a/b", "../x", "ä\u2028船", "x" * 3000, "nan", "1e999", [], {}, [[]],
+    float("nan"), float("inf"), "", " ", "0", "\x00", "a/b", "../x", "ä\u2028船", "x" * 3000, "nan",
+    "1e999", [], {}, [[]],
     {"": None}, [None], {"a": {"b": {"c": []}}}, [0] * 100, "https://example.org/", "model", "\ud800",
 )  # fmt: skip
 COUNTS = "m04500000>M^O"  # run lengths of a mask of 9 x 9 pixels

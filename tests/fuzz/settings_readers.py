@@ -18,10 +18,14 @@ YAML_TRAPS = tuple(
             f"b{n}: &{n} [{','.join(['*' + (str(n - 1) if n else 'a')] * 9)}]\n" for n in range(9)
         ),
         "[" * 2000, "{a: " * 2000, "- " * 2000, "? " * 2000, "!!python/object:os.system x", "!!python/name:os.system",
-        "!!timestamp 2024-99-99", "2024-13-45", "!!int x", "!!int ''", "!!float x", "!!binary x", "!!bool x", "!!set [1]",
-        "!!omap [1]", "!!pairs 1", "<<: [1]", "<<: {a: 1}", "? [a]\n: b", "? {a: 1}\n: b", "&a [*a]", "&a {x: *a}", "*unknown",
-        "0x", "0x" + "f" * 5000, "0b", "0o8", "1:99:99", "9" * 5000, "1e999", ".nan", "-.inf", "\ud7ff", "\t", "%YAML 9.9\n---\n", "---\n", "...\n",
-        "|9\n", ">-\n", "'", '"', '"\\ud800"', '"\\x"', "!<", "&", "#", "\x85", "\u2028", "\ufeff", "!", "!!null x", "{*a: 1}", "=",
+        "!!timestamp 2024-99-99", "2024-13-45", "!!int x", "!!int ''", "!!float x", "!!binary x", "!!bool x",
+        "!!set [1]",
+        "!!omap [1]", "!!pairs 1", "<<: [1]", "<<: {a: 1}", "? [a]\n: b", "? {a: 1}\n: b", "&a [*a]",
+        "&a {x: *a}", "*unknown",
+        "0x", "0x" + "f" * 5000, "0b", "0o8", "1:99:99", "9" * 5000, "1e999", ".nan", "-.inf", "\ud7ff", "\t",
+        "%YAML 9.9\n---\n", "---\n", "...\n",
+        "|9\n", ">-\n", "'", '"', '"\\ud800"', '"\\x"', "!<", "&", "#", "\x85", "\u2028", "\ufeff", "!",
+        "!!null x", "{*a: 1}", "=",
     )
 )  # fmt: skip
 
@@ -64,7 +68,7 @@ def params(folder: Path) -> Reader:
         "params.yaml",
         content,
         yaml_inputs(content),
-        lambda path: load_params(path).model_dumpjson_bytes(),
+        lambda path: load_params(path).model_dump_json(),
     )
 
 

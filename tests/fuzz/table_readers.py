@@ -31,13 +31,17 @@ def _tables(draw: Any, seed: pa.Table) -> pa.Table:
         name = table.column_names[place]
         values = draw(
             st.sampled_from((
-                pa.nulls(rows), pa.array([None] * rows, pa.int64()), pa.array([2**63 - 1] * rows), pa.array([-(2**63)] * rows),
+                pa.nulls(rows), pa.array([None] * rows, pa.int64()), pa.array([2**63 - 1] * rows),
+                pa.array([-(2**63)] * rows),
                 pa.array([2**64 - 1] * rows, pa.uint64()), pa.array([1e308] * rows), pa.array([float("nan")] * rows),
                 pa.array(["x"] * rows), pa.array(["\x00"] * rows), pa.array([b"\xff"] * rows, pa.binary()),
                 pa.array([[1, 2]] * rows), pa.array([{"a": 1}] * rows), pa.array(["x"] * rows).dictionary_encode(),
-                pa.array([True] * rows), pa.array([10**18] * rows, pa.timestamp("us")), pa.array([10**17] * rows, pa.duration("s")),
-                pa.array(["x" * 10_000] * rows), pa.array([[]] * rows, pa.list_(pa.int64())), pa.array([0.5] * rows, pa.float16()),
-                pa.array([-1] * rows), pa.array([0] * rows, pa.int8()), pa.array([COUNTS.encode()] * rows, pa.large_binary()),
+                pa.array([True] * rows), pa.array([10**18] * rows, pa.timestamp("us")),
+                pa.array([10**17] * rows, pa.duration("s")),
+                pa.array(["x" * 10_000] * rows), pa.array([[]] * rows, pa.list_(pa.int64())),
+                pa.array([0.5] * rows, pa.float16()),
+                pa.array([-1] * rows), pa.array([0] * rows, pa.int8()), pa.array([COUNTS.encode()] * rows,
+                pa.large_binary()),
             ))
         )  # fmt: skip
         match draw(st.sampled_from(("replace", "remove", "repeat", "metadata", "rows"))):
@@ -197,7 +201,8 @@ def split(folder: Path) -> Reader:
     Image.new("RGB", (9, 9), "red").save(image, "PNG")
     row = {
         "image_id": 1, "ref_id": 2, "ann_id": 3, "sent_id": 4, "split": "test", "cluster_id": 1, "category_id": 1,
-        "category": "ship", "sentence": "The ship", "file_name": "1.png", "image": image.getvalue(), "height": 9, "width": 9,
+        "category": "ship", "sentence": "The ship", "file_name": "1.png", "image": image.getvalue(),
+        "height": 9, "width": 9,
         "mask_counts": COUNTS,
     }  # fmt: skip
     described = {"version": SCHEMA_VERSION, "dataset": "drawn", "defects": {}}
@@ -221,5 +226,8 @@ def csv(folder: Path) -> Reader:
     from harness.comparing.csv_tables import read_csv
 
     content = sample_table(6).to_csv(index=False).encode()
-    traps = (b'"', b",", b"\n", b"\r", b"\x00", b"\xff", b"nan", b"inf", b"1e400", b"9" * 5000, b"-1", b"1.5", b"," * 3000, b"\xef\xbb\xbf", b"0x10", b"1_0", b" ", b"'", b"9" * 19, b"ref_id,", b"\n\n\n")  # fmt: skip
+    traps = (
+        b'"', b",", b"\n", b"\r", b"\x00", b"\xff", b"nan", b"inf", b"1e400", b"9" * 5000, b"-1", b"1.5",
+        b"," * 3000, b"\xef\xbb\xbf", b"0x10", b"1_0", b" ", b"'", b"9" * 19, b"ref_id,", b"\n\n\n",
+    )  # fmt: skip
     return Reader("csv", "a.csv", content, edits(content, traps), read_csv)

@@ -37,7 +37,8 @@ def _safetensors_inputs(content: bytes) -> Inputs:
     options = st.fixed_dictionaries(
         {},
         optional={
-            name: st.sampled_from((0, -1, 1, 10**4, 10**9, 10**18, 1e9, "x", [], [1] * 1000, [10**9] * 2, {}, None, True, float("nan")))
+            name: st.sampled_from((0, -1, 1, 10**4, 10**9, 10**18, 1e9,
+            "x", [], [1] * 1000, [10**9] * 2, {}, None, True, float("nan")))
             for name in ("image_size", "vocab_size", "drop_path", "kernels", "rotated_kernels", "expansion", "fidelity")
         },
     )  # fmt: skip
@@ -111,11 +112,14 @@ def _torch_inputs(seed: Any) -> Inputs:
         b"c" + call.replace(" ", "\n").encode() + b"\n" + argument + b"R"
         for call in (
             "collections OrderedDict", "collections Counter", "torch Tensor", "_codecs encode", "builtins bytearray",
-            "builtins set", "torch Size", "torch device", "torch.nn.parameter Parameter", "torch._utils _rebuild_parameter",
+            "builtins set", "torch Size", "torch device", "torch.nn.parameter Parameter",
+            "torch._utils _rebuild_parameter",
             "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_sparse_tensor", "argparse Namespace", "os system",
-            "torch._utils _rebuild_meta_tensor_no_storage", "torch.storage TypedStorage", "torch._utils _rebuild_nested_tensor",
+            "torch._utils _rebuild_meta_tensor_no_storage", "torch.storage TypedStorage",
+            "torch._utils _rebuild_nested_tensor",
         )
-        for argument in (b")", b"(J\xff\xff\xff\x7ft", b"(L99999999999L\nt", b"(NNt", b"((I1\nI2\ntt", b"(Vabc\nVrot13\nt")
+        for argument in (b")", b"(J\xff\xff\xff\x7ft", b"(L99999999999L\nt", b"(NNt", b"((I1\nI2\ntt",
+        b"(Vabc\nVrot13\nt")
     )  # fmt: skip
     traps = (
         *calls,
@@ -132,11 +136,14 @@ def _torch_inputs(seed: Any) -> Inputs:
         b"N",
     )
     odd_tensors = st.sampled_from((
-        lambda: torch.empty(2, 3, device="meta"), lambda: torch.eye(3).to_sparse(), lambda: torch.eye(3).to_sparse_csr(),
+        lambda: torch.empty(2, 3, device="meta"), lambda: torch.eye(3).to_sparse(),
+        lambda: torch.eye(3).to_sparse_csr(),
         lambda: torch.zeros(1).expand(10**9), lambda: torch.zeros(1).expand(2**20, 2**20), lambda: torch.zeros(0),
-        lambda: torch.ones(3, dtype=torch.complex64), lambda: torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8),
+        lambda: torch.ones(3, dtype=torch.complex64), lambda: torch.quantize_per_tensor(torch.ones(3), 0.1,
+        0, torch.qint8),
         lambda: torch.tensor(float("nan")), lambda: torch.nested.nested_tensor([torch.ones(1), torch.ones(2)]),
-        lambda: torch.nn.Parameter(torch.ones(2)), lambda: torch.ones(2, dtype=torch.float8_e4m3fn), lambda: torch.ones(2).bool(),
+        lambda: torch.nn.Parameter(torch.ones(2)), lambda: torch.ones(2, dtype=torch.float8_e4m3fn),
+        lambda: torch.ones(2).bool(),
     ))  # fmt: skip
 
     def with_tensor(make: Callable[[], torch.Tensor]) -> bytes:

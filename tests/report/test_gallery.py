@@ -242,3 +242,16 @@ def test_only_chosen_samples_are_decoded(params, monkeypatch):
     read = overlays.small_photograph
     monkeypatch.setattr(overlays, "small_photograph", lambda *a: photographs.append(1) or read(*a))
     assert len(read_gallery(gallery_of(params, 5)).samples) == len(photographs) == 5
+
+
+def test_a_prediction_without_a_size_is_a_gap(params, render):
+    path = params.run_dir("lavt-full-s0") / "predictions.parquet"
+    pd.read_parquet(path).assign(height=None).to_parquet(path)
+    assert "predictions.parquet is missing or cannot be read" in render(params)
+
+
+@pytest.mark.parametrize("counts", ["o", "P" * 20])
+def test_a_prediction_that_c_would_read_past_its_end_is_stated(params, render, counts):
+    path = params.run_dir("lavt-full-s0") / "predictions.parquet"
+    pd.read_parquet(path).assign(prediction=counts).to_parquet(path)
+    assert len(cards(render(params))) == 12

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import numpy as np
 import pandas as pd
@@ -102,3 +103,29 @@ def test_wrong_published_files_are_refused(tmp_path, change, message):
 def test_a_missing_published_file_is_named(tmp_path):
     with pytest.raises(HarnessError, match=r"nowhere\.yaml does not exist"):
         read_published(tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content.update(summaries=[3]),
+        lambda content: content.update(summaries={"a": 1}),
+        lambda content: content.update(settings=[]),
+        lambda content: content["summaries"][0].update(n="many"),
+        lambda content: content["summaries"][0].update(metrics=[1]),
+        lambda content: content["summaries"][0].update(seeds=5),
+        lambda content: content["comparisons"][0].update(seeds=None, a="x"),
+        lambda content: content["comparisons"][0]["metrics"]["oIoU"].update(wins=[1]),
+    ],
+)
+def test_statistics_of_another_form_are_refused(pipeline, tmp_path, change):
+    content = json.loads(make_params(pipeline).statistics_file.read_text())
+    for part in ("summaries", "comparisons"):
+        content[part] = [entry for entry in content[part] if entry["protocol"] == "resized"]
+    change(content)
+    path = tmp_path / "statistics.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(
+        HarnessError, match=r"statistics\.json (holds a value of the wrong kind|lacks the key)"
+    ):
+        read_statistics(path)

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import zipfile
 
 import pytest
 import torch
@@ -152,3 +153,27 @@ def test_a_second_writer_is_refused_and_a_dead_one_is_not_in_the_way(tmp_path, m
     first.wait()
     with only_writer(tmp_path):
         pass
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [1],
+        {"version": 1},
+        {"version": 1, "fingerprint": 5},
+        {"version": 1, "fingerprint": {"code": 1}},
+        {"version": 10**30, "fingerprint": {}},
+    ],
+)
+def test_a_checkpoint_of_another_form_is_put_aside(checkpoints, content, capsys):
+    torch.save(content, checkpoints.folder / "step-000000010.pt")
+    assert checkpoints.latest() is None
+    assert "step-000000010.pt" in capsys.readouterr().out
+    assert kept(checkpoints) == ["step-000000010.damaged"]
+
+
+def test_a_zip_bomb_is_put_aside_unopened(checkpoints, capsys):
+    with zipfile.ZipFile(checkpoints.folder / "step-000000010.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(2**27))
+    assert checkpoints.latest() is None
+    assert "its members are compressed, or larger than the file" in capsys.readouterr().out

@@ -93,3 +93,26 @@ def test_a_file_of_something_else(tmp_path: Path) -> None:
         open_network(path)
     with pytest.raises(HarnessError, match="does not exist"):
         open_network(tmp_path / "nosuch.pth")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"max_tokens": -1},
+        {"max_tokens": 10**12},
+        {"max_tokens": "many"},
+        {"dropped": 5},
+        {"tokenizer": 5},
+        {"preset": "nosuch"},
+        {"options": {"image_size": -32, "vocab_size": 100}},
+        {"options": {"image_size": [10**9, 10**9], "vocab_size": 100}},
+        {"options": {"image_size": 64, "vocab_size": 1.5}},
+        {"options": {"image_size": 64, "vocab_size": 100, "kernels": 5}},
+        {"options": {"image_size": 64, "vocab_size": 100, "fidelity": []}},
+    ],
+)
+def test_a_description_of_what_cannot_be_names_the_file(weights: Path, tmp_path: Path, changes) -> None:
+    with pytest.raises(
+        HarnessError, match=r"changed\.safetensors (has a damaged|describes a network|holds other)"
+    ):
+        open_network(changed(weights, tmp_path, **changes))

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -265,3 +266,43 @@ def test_convert_refuses_and_leaves_what_was_there(
     assert "name it *.safetensors" in capsys.readouterr().err
     assert out.read_text() == "mine"
     assert sorted(file.name for file in tmp_path.iterdir()) == ["in.pth", "out.safetensors"]
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.eye(3).to_sparse(),
+        torch.eye(3).to_sparse_csr(),
+        torch.empty(3, 3, device="meta"),
+        torch.ones(3, 3, dtype=torch.complex64),
+    ],
+    ids=["sparse", "rows", "meta", "complex"],
+)
+def test_tensors_that_no_network_has_are_refused(tmp_path: Path, tensor: Tensor) -> None:
+    torch.save({"weight": tensor}, tmp_path / "file.pth")
+    with pytest.raises(HarnessError, match=r"file\.pth holds tensors that no network here has .*: weight"):
+        read_state_dict(tmp_path / "file.pth")
+
+
+def test_a_checkpoint_that_unpacks_to_more_than_it_has_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "file.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(2**27))
+    with pytest.raises(
+        HarnessError, match=r"file\.pth .*its members are compressed, or larger than the file"
+    ):
+        read_state_dict(tmp_path / "file.pth")
+
+
+@pytest.mark.parametrize(
+    "program", [b"R.", b"\x80\x02X\xff", b"X\xff\xff\xff\xff", b"0", b"(dQ.", b"}(K\x01K\x02u."]
+)
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_program_of_pickle_that_stumbles_is_refused(tmp_path: Path, program: bytes, zipped: bool) -> None:
+    if zipped:
+        with zipfile.ZipFile(tmp_path / "file.pth", "w") as archive:
+            archive.writestr("archive/data.pkl", program)
+            archive.writestr("archive/version", b"3\n")
+    else:
+        (tmp_path / "file.pth").write_bytes(program)
+    with pytest.raises(HarnessError, match=r"file\.pth"):
+        read_state_dict(tmp_path / "file.pth")
