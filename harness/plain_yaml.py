@@ -9,10 +9,21 @@ from typing import Any
 
 import yaml
 
-MOST_BYTES = 2**20  # of a file, also with every alias replaced by what it stands for
+MOST_BYTES = 2**19  # of a file, also with every alias replaced by what it stands for
+MOST_BRACKETS = 50  # open at a time; the scanner looks back at all of them for every word
 
 
-def read_yaml(path: Path, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> Any:
+class PlainLoader(yaml.SafeLoader):
+    """Values only, in brackets of a bounded depth."""
+
+    def fetch_flow_collection_start(self, token: type[yaml.Token]) -> None:
+        """Refuse the bracket that is one too many."""
+        if self.flow_level >= MOST_BRACKETS:
+            raise yaml.YAMLError(f"line {self.line + 1}: more than {MOST_BRACKETS} brackets are open")
+        super().fetch_flow_collection_start(token)
+
+
+def read_yaml(path: Path, loader: type[PlainLoader] = PlainLoader) -> Any:
     """The value of a YAML file.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from harness.errors import HarnessError, suggestion
-from harness.plain_yaml import read_yaml
+from harness.plain_yaml import PlainLoader, read_yaml
 
 TABLE1_METRICS = ("P@0.5", "P@0.6", "P@0.7", "P@0.8", "P@0.9", "oIoU", "mIoU")
 ABLATION_METRICS = ("P@0.5", "P@0.7", "P@0.9", "oIoU", "mIoU")  # the columns of Tables II and III
@@ -86,7 +86,7 @@ class Published:
         return next((row for row in self.tables[table] if row.name == name), None)
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(PlainLoader):
     """YAML with exact decimals, and no second entry of one name."""
 
     def exact(self, node: yaml.ScalarNode) -> Decimal | float:

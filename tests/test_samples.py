@@ -135,3 +135,19 @@ def test_a_column_of_another_type_is_refused(tmp_path, table, values):
     )
     with pytest.raises(HarnessError, match="one"):
         read_samples(tmp_path / "one")
+
+
+def test_a_damaged_record_of_a_column_does_not_end_the_process(tmp_path, table):
+    """pyarrow throws where Python cannot catch, once a column's record in such a footer is looked at."""
+    path = tmp_path / "one"
+    write_samples(table, path)
+    content = path.read_bytes()
+    start = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    refused = 0
+    for place in range(start, len(content) - 8, 5):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0x15]) + content[place + 1 :])
+        try:
+            read_samples(path)
+        except HarnessError:
+            refused += 1
+    assert refused > 100

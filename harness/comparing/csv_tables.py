@@ -16,6 +16,8 @@ CLUSTERS = ("cluster_id", "image_id")
 WHOLE = ("intersection", "union", "seed", "mask_area")
 REAL = ("area_share", "center_x", "center_y")
 TEXT = ("sentence", "model", "variant", "split", "protocol", "dataset", "category")
+MOST_BYTES = 2**26  # of a file: some 400,000 rows
+MOST_HEADER = 2**16  # bytes; columns cost pandas more than rows
 KNOWN = (*dict.fromkeys((*NEEDED, *CLUSTERS, *WHOLE, *REAL, *TEXT)),)
 
 
@@ -26,12 +28,15 @@ def read_csv(path: Path | str) -> pd.DataFrame:
         path: the file. Identifiers may be any text; a column that holds nothing but whole numbers is one of numbers.
 
     Raises:
-        HarnessError: the file is missing or no CSV, a column is missing, or a value is no number where one is needed;
+        HarnessError: the file is missing, no CSV or too large, a column is missing, or a value is no number where one is needed;
             names the line.
     """
     try:
+        _require_small(Path(path))
         # As text first: a number that is none is then named with its line, and no sentence ("NA") becomes a gap.
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8", skipinitialspace=True)
+        table = pd.read_csv(
+            path, dtype=str, keep_default_na=False, encoding="utf-8", skipinitialspace=True, index_col=False
+        )
     except FileNotFoundError:
         raise HarnessError(f"{path} does not exist; docs/comparing.md says what it has to hold") from None
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
@@ -63,6 +68,14 @@ def read_csv(path: Path | str) -> pd.DataFrame:
             if table[column].str.fullmatch(r"-?\d{1,18}").all():
                 table[column] = table[column].astype("int64")
     return table
+
+
+def _require_small(path: Path) -> None:
+    with path.open("rb") as file:
+        header = len(file.readline(MOST_HEADER + 1))
+    for size, most, what in ((header, MOST_HEADER, "its header"), (path.stat().st_size, MOST_BYTES, "it")):
+        if size > most:
+            raise HarnessError(f"{path} is refused: {what} has more than {most:,} bytes")
 
 
 def _numbers(values: pd.Series, path: Path | str, *, whole: bool) -> pd.Series:

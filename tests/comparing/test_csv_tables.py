@@ -80,3 +80,13 @@ def test_what_a_parquet_table_holds_goes_through_csv(tmp_path):
     )
     options = {"n_resamples": 200}
     assert compare(*read, **options) == compare(*tables, **options)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"," * 70_000, "its header"), (b"a\n" + bytes(2**26), "it has")]
+)
+def test_a_table_too_large_is_refused(tmp_path, content, words):
+    path = tmp_path / "a.csv"
+    path.write_bytes(content)
+    with pytest.raises(HarnessError, match=rf"a\.csv is refused: {words}"):
+        read_csv(path)
