@@ -5,6 +5,7 @@ One row an expression (and a seed), with a header. Needed: `ref_id`, `sentence`,
 `mask_area`, `area_share`, `center_x`, `center_y`. docs/comparing.md has an example.
 """
 
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -34,12 +35,19 @@ def read_csv(path: Path | str) -> pd.DataFrame:
     try:
         _require_small(Path(path))
         # As text first: a number that is none is then named with its line, and no sentence ("NA") becomes a gap.
-        table = pd.read_csv(
-            path, dtype=str, keep_default_na=False, encoding="utf-8", skipinitialspace=True, index_col=False
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # a first row longer than the header
+            table = pd.read_csv(
+                path,
+                dtype=str,
+                keep_default_na=False,
+                encoding="utf-8",
+                skipinitialspace=True,
+                index_col=False,
+            )
     except FileNotFoundError:
         raise HarnessError(f"{path} does not exist; docs/comparing.md says what it has to hold") from None
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+    except (OSError, ValueError, pd.errors.ParserWarning) as error:  # pandas' own are ValueErrors
         raise HarnessError(
             f"{path} cannot be read as CSV ({' '.join(str(error).split())}); it wants a header and commas, in UTF-8"
         ) from None

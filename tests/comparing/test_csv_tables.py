@@ -90,3 +90,10 @@ def test_a_table_too_large_is_refused(tmp_path, content, words):
     path.write_bytes(content)
     with pytest.raises(HarnessError, match=rf"a\.csv is refused: {words}"):
         read_csv(path)
+
+
+def test_a_first_row_longer_than_the_header_is_refused(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("ref_id,sentence,intersection,union,image_id\n1,it,2,3,4,5\n")
+    with pytest.raises(HarnessError, match=r"a\.csv cannot be read as CSV"):
+        read_csv(path)

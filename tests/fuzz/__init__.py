@@ -5,7 +5,7 @@ input that takes longer than `SECONDS` and one that fills more memory than `MEMO
 file, whose values, structure and bytes hypothesis then changes; known traps (lengths that lie, bombs, deep nesting) are
 among the changes.
 
-`make test` runs a hundred fixed inputs a reader. For longer, from the project's folder:
+`make test` runs a few fixed inputs a reader, `make test-big` 150. For longer, from the project's folder:
 
     python -m tests.fuzz --minutes 5                 # every reader, five minutes each, with a new seed
     python -m tests.fuzz --minutes 5 params pth      # these
