@@ -29,8 +29,8 @@ def read_csv(path: Path | str) -> pd.DataFrame:
         path: the file. Identifiers may be any text; a column that holds nothing but whole numbers is one of numbers.
 
     Raises:
-        HarnessError: the file is missing, no CSV or too large, a column is missing, or a value is no number where one is needed;
-            names the line.
+        HarnessError: the file is missing, no CSV or too large, a column is missing, or a value is no number where
+            one is needed; names the line.
     """
     try:
         _require_small(Path(path))

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from harness.config import Params, Text
 from harness.errors import HarnessError
 
+PROBE = "a \U0010fffd"  # a letter, and one that no vocabulary has: [CLS], [SEP] and [UNK] are all asked for
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]  # [PAD] is id 0, as in BERT
 
 
@@ -111,12 +112,17 @@ def read_tokenizer(content: bytes | str, where: str) -> Tokenizer:
         tokenizer = (
             Tokenizer.from_buffer(content) if isinstance(content, bytes) else Tokenizer.from_str(content)
         )
-    except Exception as error:  # the library raises bare Exception
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        tokenizer.encode(PROBE)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except (
+        BaseException
+    ) as error:  # the library raises bare Exception, and its Rust code panics, which is none
         raise HarnessError(
             f"{where} is not a tokenizer ({error}); write it again with `harness prepare`"
         ) from None
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
     return tokenizer
 
 

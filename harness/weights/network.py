@@ -94,6 +94,14 @@ def _ours(path: Path, model: str | None, state: dict[str, Tensor], description: 
         raise HarnessError(f"{path} describes a network that cannot be built: {reason:.300}") from None
     if problems := misfits(outline, state):
         raise HarnessError(f"{path} holds other tensors than the network that it describes:\n  {problems}")
+    tokenizer = read_tokenizer(said.tokenizer, str(path)) if said.tokenizer is not None else None
+    if tokenizer is not None and isinstance(words := options.get("vocab_size"), int):
+        largest = max([*tokenizer.get_vocab().values(), *tokenizer.encode("").ids], default=0)
+        if largest >= words:
+            raise HarnessError(
+                f"{path} has a tokenizer with the id {largest}, its network has {words:,} word pieces; train the run "
+                "again"
+            )
     network = create_model(held, preset=preset, **options)
     network.load_state_dict(state)
     return Network(
@@ -102,7 +110,7 @@ def _ours(path: Path, model: str | None, state: dict[str, Tensor], description: 
         preset,
         options,
         options.get("image_size") or RELEASED_SIDE,
-        read_tokenizer(said.tokenizer, str(path)) if said.tokenizer is not None else None,
+        tokenizer,
         said.max_tokens,
         description,
         said.dropped,

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 
@@ -6,7 +7,7 @@ from tokenizers import Tokenizer
 from transformers import BertTokenizerFast
 
 from harness.config import Text
-from harness.data.text import encode, load_tokenizer, make_tokenizer, train_wordpiece
+from harness.data.text import encode, load_tokenizer, make_tokenizer, read_tokenizer, train_wordpiece
 from harness.errors import HarnessError
 
 SENTENCES = [
@@ -98,3 +99,20 @@ def test_a_saved_tokenizer_is_loaded_or_refused(tmp_path):
     trained.save(str(path))
     assert isinstance(load_tokenizer(path), Tokenizer)
     assert encode(load_tokenizer(path), "the red ship on the left", 20)[1].sum() == 8
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content["post_processor"].update(special_tokens={}),
+        lambda content: content["model"].update(unk_token="nosuch"),
+        lambda content: content["model"].update(vocab={}),
+    ],
+    ids=["no special tokens", "no unknown", "no words"],
+)
+def test_a_tokenizer_that_stumbles_over_a_sentence_is_refused(change):
+    """In Rust: a panic, which is no Exception in Python."""
+    content = json.loads(train_wordpiece(["the ship"], 100).to_str())
+    change(content)
+    with pytest.raises(HarnessError, match=r"tokenizer\.json is not a tokenizer"):
+        read_tokenizer(json.dumps(content), "tokenizer.json")

@@ -116,3 +116,10 @@ def test_a_description_of_what_cannot_be_names_the_file(weights: Path, tmp_path:
         HarnessError, match=r"changed\.safetensors (has a damaged|describes a network|holds other)"
     ):
         open_network(changed(weights, tmp_path, **changes))
+
+
+def test_a_tokenizer_of_more_words_than_the_network_is_refused(weights: Path, tmp_path: Path) -> None:
+    content = json.loads(open_network(weights).tokenizer.to_str())
+    content["model"]["vocab"]["[CLS]"] = 10**6
+    with pytest.raises(HarnessError, match="a tokenizer with the id 1000000, its network has"):
+        open_network(changed(weights, tmp_path, tokenizer=json.dumps(content)))
