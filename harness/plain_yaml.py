@@ -57,7 +57,7 @@ def read_yaml(path: Path, loader: type[PlainLoader] = PlainLoader) -> Any:
 
 
 def _size(node: yaml.Node, known: dict[int, int | None]) -> int:
-    """Characters and nodes of a tree, those behind an alias counted each time."""
+    """Bytes and nodes of a tree, those behind an alias counted each time."""
     if id(node) in known:
         size = known[id(node)]
         if size is None:
@@ -66,7 +66,7 @@ def _size(node: yaml.Node, known: dict[int, int | None]) -> int:
     known[id(node)] = None
     size = 1
     if isinstance(node, yaml.ScalarNode):
-        size += len(node.value)
+        size += len(node.value.encode())  # half a character, which no file can hold, is an error
     elif isinstance(node, yaml.MappingNode):
         size += sum(_size(key, known) + _size(value, known) for key, value in node.value)
     else:

@@ -308,7 +308,7 @@ def _repeats(path: Path, published: Published, entries: Any) -> tuple[Repeat, ..
         ):
             raise HarnessError(f"{where}.rows is {rows!r}; two or more of [table, row] are needed")
         for table, name in rows:
-            if table not in published.tables or published.row(table, str(name)) is None:
+            if str(table) not in published.tables or published.row(table, str(name)) is None:
                 raise HarnessError(f"{where} names the row {name!r} of {table!r}, which is not there")
         found.append(
             Repeat(str(entry["text"]), tuple((t, str(name)) for t, name in rows), bool(entry["certain"]))

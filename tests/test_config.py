@@ -165,12 +165,24 @@ BOMB = "zero: &z0 [lol, lol]\n" + "".join(
         ("[" * 2000, "more than 50 brackets are open"),
         ("\n   " + "- " * 2000, "nested too deeply"),
         ("2024-13-45", "month must be in 1..12"),
+        ('"\\ud800"', "surrogates not allowed"),
         ("!!int x", "cannot be what its form says"),
         ("0x" + "f" * 5000, "a int that cannot be printed"),
         ("!!binary /w==", "sha256"),
         ("x" * 2**20, "more than 524,288 bytes"),
     ],
-    ids=["bomb", "itself", "brackets", "deep", "date", "number", "digits", "bytes", "long"],
+    ids=[
+        "bomb",
+        "itself",
+        "brackets",
+        "deep",
+        "date",
+        "half a character",
+        "number",
+        "digits",
+        "bytes",
+        "long",
+    ],
 )
 def test_values_that_are_a_trap_are_refused(tmp_path, value, words):
     content = (PROJECT / "params.yaml").read_text()

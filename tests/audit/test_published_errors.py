@@ -22,6 +22,7 @@ from harness.published import read_published
         (lambda c: c["table1"].update(LAVT=[1, 2]), r"table1\.LAVT needs the keys val and test"),
         (lambda c: c.update(table1=[1, 2]), "table1 must have rows"),
         (lambda c: c.update(table3=None), "table3 must have rows"),
+        (lambda c: c["repeats"][0]["rows"][0].__setitem__(0, [1]), r"of \[1\], which is not there"),
         (
             lambda c: c["claims"][0]["pairs"][0].__setitem__(0, "MAFM"),
             "'MAFM', which no table has. Did you mean",

@@ -141,7 +141,7 @@ def write_run(params: Params, name: str, truth: np.ndarray, quality: float) -> N
 def write_split(params: Params, truth: np.ndarray) -> None:
     """Write the prepared test split, without images."""
     rows = np.arange(len(truth))
-    columns = dict.fromkeys(SPLIT_SCHEMA.names) | {
+    columns = {
         "ref_id": rows + 1000,
         "sentence": [f"The ship number {row}" for row in rows],
         "height": np.full(len(rows), SIDE, np.int32),
@@ -149,9 +149,9 @@ def write_split(params: Params, truth: np.ndarray) -> None:
         "mask_counts": [encoded(mask) for mask in truth],
     }
     arrays = [
-        pa.nulls(len(rows), field.type)
-        if columns[field.name] is None
-        else pa.array(columns[field.name], field.type)
+        pa.array(columns[field.name], field.type)
+        if field.name in columns
+        else pa.array([0 if pa.types.is_integer(field.type) else b""] * len(rows)).cast(field.type)
         for field in SPLIT_SCHEMA
     ]
     schema = SPLIT_SCHEMA.with_metadata({SCHEMA_KEY: json.dumps({"version": SCHEMA_VERSION}).encode()})
