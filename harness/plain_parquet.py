@@ -49,7 +49,9 @@ def read_columns(file: pq.ParquetFile, schema: pa.Schema) -> pa.Table:
     _require(_least_bytes(file, schema))
     table = file.read(columns=schema.names, use_threads=False).select(schema.names)
     _require(table.nbytes + sum(map(_text_bytes, table.columns)))
-    return table.cast(schema.remove_metadata()).replace_schema_metadata(found.metadata)
+    table = table.cast(schema.remove_metadata())
+    table.validate(full=True)  # texts that are no UTF-8 would be found by whoever reads them first
+    return table.replace_schema_metadata(found.metadata)
 
 
 def _least_bytes(file: pq.ParquetFile, schema: pa.Schema) -> int:

@@ -311,6 +311,10 @@ def _repeats(path: Path, published: Published, entries: Any) -> tuple[Repeat, ..
             if str(table) not in published.tables or published.row(table, str(name)) is None:
                 raise HarnessError(f"{where} names the row {name!r} of {table!r}, which is not there")
         found.append(
-            Repeat(str(entry["text"]), tuple((t, str(name)) for t, name in rows), bool(entry["certain"]))
+            Repeat(
+                str(entry["text"]),
+                tuple((str(table), str(name)) for table, name in rows),
+                bool(entry["certain"]),
+            )
         )
     return tuple(found)

@@ -277,5 +277,5 @@ def test_another_table_is_no_prepared_split(prepared, tmp_path, change):
         table = table.set_column(place, table.schema.field(place), pa.nulls(len(table), pa.int64()))
     edit = {"no defects": lambda content: content.replace(b"defects", b"defectz")}
     path = split_file(tmp_path / "test.arrow", table, edit.get(change, lambda content: content))
-    with pytest.raises(HarnessError, match="not a prepared split|does not say what is wrong with its data"):
+    with pytest.raises(HarnessError, match=r"not a prepared split|does not say what is wrong with its data"):
         read_defects(path)
