@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PATH := $(BIN):$(PATH)
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo check test test-big lint format bench clean
+.PHONY: help install demo check test test-big lint format docs bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,9 +43,12 @@ format: install ## let ruff put things right
 	ruff check --fix .
 	ruff format .
 
+docs: install ## the documentation as a site, in site/
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+
 bench: install ## speed and memory, as ratios measured in one run
 	python -m benchmarks
 
 clean: ## remove what the pipeline made (not .venv)
 	find out -type f ! -name .gitkeep -delete
-	rm -rf reports/html reports/rrsisd reports/seeds .pytest_cache .mypy_cache .ruff_cache
+	rm -rf site reports/html reports/rrsisd reports/seeds .pytest_cache .mypy_cache .ruff_cache
