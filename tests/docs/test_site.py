@@ -1,4 +1,4 @@
-"""The documentation: it builds without a warning, asks no other host for anything, and its references are up to date."""
+"""The documentation: it builds without a warning, asks no other host, and its references are up to date."""
 
 import os
 import re
