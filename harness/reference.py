@@ -40,9 +40,11 @@ def commands_page() -> str:
         parts.append(_prose(inspect.cleandoc(command.help or "")))
         options = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
         if options:
-            parts.append(
-                _table(("option", "default", "meaning"), [_option(option, inner) for option in options])
-            )
+            rows = [_option(option, inner) for option in options]
+            if any(default for _, default, _ in rows):
+                parts.append(_table(("option", "default", "meaning"), rows))
+            else:
+                parts.append(_table(("option", "meaning"), [(name, meaning) for name, _, meaning in rows]))
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
 
 
