@@ -19,7 +19,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PIP_TORCH := $(PIP) $(if $(filter-out pypi,$(BUILD)),--index-url $(TORCH_INDEX)/$(BUILD)) \
 	$(if $(OTHER_BUILD),--force-reinstall) --no-deps $(shell grep -E '^torch(vision)?==' constraints.txt)
 
-.PHONY: FORCE help install demo check test test-big coverage fuzz lint format bench clean
+.PHONY: FORCE help install demo check test test-big coverage fuzz lint format docs bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,9 +66,12 @@ format: install ## let ruff put things right
 	ruff check --fix .
 	ruff format .
 
+docs: install ## the documentation as a site, in site/
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+
 bench: install ## speed and memory, as ratios, into docs/benchmarks.md
 	python -m benchmarks --write
 
 clean: ## remove what the pipeline made (not .venv)
 	find out -type f ! -name .gitkeep -delete
-	rm -rf .coverage* reports/html reports/rrsisd reports/seeds .pytest_cache .mypy_cache .ruff_cache
+	rm -rf site .coverage* reports/html reports/rrsisd reports/seeds .pytest_cache .mypy_cache .ruff_cache

@@ -158,5 +158,5 @@ def test_a_text_that_is_no_utf8_is_refused(tmp_path, table):
     arrow = pa.Table.from_pandas(table, schema=SCHEMA, preserve_index=False)
     pq.write_table(arrow.replace_schema_metadata(SCHEMA.metadata), path, compression="none")
     path.write_bytes(path.read_bytes().replace(b"The ship number", b"The ship \xff\xfe\xfd\xfc\xfb\xfa"))
-    with pytest.raises(HarnessError, match="one is not a per-sample Parquet table: .*UTF8"):
+    with pytest.raises(HarnessError, match=r"one is not a per-sample Parquet table: .*UTF8"):
         read_samples(path)

@@ -65,7 +65,8 @@ OF_WEIGHTS = ("model", "data", "reader", "dataset", "splits", "out", "variant", 
 @click.option("--batch-size", type=click.IntRange(min=1), help="With --weights; 16 by default.")
 @click.pass_context
 def command(
-    context: click.Context,
+    context: click.RichContext,
+    /,
     name: str | None,
     trivial: bool,
     weights: Path | None,

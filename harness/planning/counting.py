@@ -149,7 +149,7 @@ class LiveMemory(TorchDispatchMode):
     """
 
     def __init__(self, kept: list[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.now = self.peak = 0
         self._kept = {tensor.untyped_storage()._cdata for tensor in kept}
         self._seen: set[int] = set()
