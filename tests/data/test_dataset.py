@@ -13,7 +13,7 @@ from pycocotools import mask as coco_mask
 from harness.config import BlackBoxes
 from harness.data.dataset import ExpressionDataset, normalize, open_dataset, paint_black_boxes
 from harness.data.prepare import SCHEMA, SCHEMA_KEY, SCHEMA_VERSION
-from harness.data.text import tokenizer_file
+from harness.data.text import load_tokenizer, tokenizer_file
 from harness.errors import HarnessError
 from harness.evaluation import Identity, evaluate
 
@@ -21,7 +21,7 @@ from harness.evaluation import Identity, evaluate
 def boxed_dataset(params, seed=0, share=0.2):
     return ExpressionDataset(
         params.split_file("train"),
-        tokenizer_file(params),
+        load_tokenizer(tokenizer_file(params)),
         image_size=64,
         max_tokens=20,
         black_boxes=BlackBoxes(size=4, share=share),
@@ -56,7 +56,9 @@ def hand_made(folder, params, samples, image_size):
     path = folder / "val.arrow"
     with pa.ipc.new_file(str(path), schema) as writer:
         writer.write(pa.RecordBatch.from_pylist(rows, schema))
-    return ExpressionDataset(path, tokenizer_file(params), image_size=image_size, max_tokens=20)
+    return ExpressionDataset(
+        path, load_tokenizer(tokenizer_file(params)), image_size=image_size, max_tokens=20
+    )
 
 
 def assert_as_released(dataset, row):
@@ -80,7 +82,7 @@ def assert_as_released(dataset, row):
 @pytest.mark.parametrize("size", [32, 64, 96, 101])
 def test_the_transform_is_the_released_one(prepared, size):
     dataset = ExpressionDataset(
-        prepared.split_file("val"), tokenizer_file(prepared), image_size=size, max_tokens=20
+        prepared.split_file("val"), load_tokenizer(tokenizer_file(prepared)), image_size=size, max_tokens=20
     )
     for row in range(len(dataset)):
         assert_as_released(dataset, row)
@@ -147,7 +149,7 @@ def test_black_boxes_are_squares_of_the_stated_number_and_size():
 
 def test_native_sizes_are_kept(prepared):
     dataset = ExpressionDataset(
-        prepared.split_file("test"), tokenizer_file(prepared), image_size=32, max_tokens=20
+        prepared.split_file("test"), load_tokenizer(tokenizer_file(prepared)), image_size=32, max_tokens=20
     )
     assert dataset.native_mask(0).shape == (64, 64)
     assert dataset.native_image(0).size == (64, 64)

@@ -14,7 +14,7 @@ from harness.config import BlackBoxes
 from harness.data.dataset import ExpressionDataset, open_dataset
 from harness.data.loader import batches, batches_in_order, rows_of_steps
 from harness.data.prepare import open_split
-from harness.data.text import tokenizer_file
+from harness.data.text import load_tokenizer, tokenizer_file
 from harness.errors import HarnessError
 from harness.evaluation import predict
 
@@ -25,7 +25,7 @@ def boxed(params, path=None, kind=ExpressionDataset, keep=0):
     """The train split, black boxes on half of it."""
     return kind(
         path or params.split_file("train"),
-        tokenizer_file(params),
+        load_tokenizer(tokenizer_file(params)),
         image_size=48,
         max_tokens=20,
         black_boxes=BlackBoxes(share=0.5, size=6),

@@ -12,7 +12,7 @@ from harness.data.dataset import ExpressionDataset
 from harness.data.phrases import REFSEGRS, RISBENCH
 from harness.data.prepare import open_split, prepare
 from harness.data.source import record_source
-from harness.data.text import tokenizer_file
+from harness.data.text import load_tokenizer, tokenizer_file
 from harness.data.verify import verify
 from harness.errors import HarnessError
 from harness.registry import DATASETS
@@ -344,7 +344,10 @@ def test_prepared_samples_are_the_image_the_mask_and_the_sentence(profile, root,
     rows = [row for split in LISTS[layout] for row in open_split(profile.split_file(split)).to_pylist()]
     assert sorted(row["ref_id"] for row in rows) == sorted(item.ref_id for item in expressions(root, layout))
     data = ExpressionDataset(
-        profile.split_file("test"), tokenizer_file(profile), image_size=2 * SIZE, max_tokens=20
+        profile.split_file("test"),
+        load_tokenizer(tokenizer_file(profile)),
+        image_size=2 * SIZE,
+        max_tokens=20,
     )
     names = {sentence: name for name, sentence in LISTS[layout]["test"]}
     for row, sample in zip(open_split(profile.split_file("test")).to_pylist(), data, strict=True):
