@@ -58,8 +58,8 @@ def _least_bytes(file: pq.ParquetFile, schema: pa.Schema) -> int:
     """What the file itself says its columns take. Of row groups alone: a damaged column's record ends the process."""
     groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
     rows = max(file.metadata.num_rows, sum(group.num_rows for group in groups))
-    least: int = max(8 * len(schema) * rows, sum(group.total_byte_size for group in groups))
-    return least
+    stated: int = max(8 * len(schema) * rows, sum(group.total_byte_size for group in groups))
+    return stated
 
 
 def _text_bytes(column: pa.ChunkedArray) -> int:

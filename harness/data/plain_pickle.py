@@ -11,7 +11,11 @@ from typing import Any
 
 from harness.errors import HarnessError
 
-MOST_BYTES = 256 * 2**20  # RRSIS-D's refs take some 5 MB
+MOST_BYTES = 64 * 2**20  # RRSIS-D's refs take some 5 MB
+MOST_INSTRUCTIONS = (
+    6_000_000  # RRSIS-D's refs take some million; each may make an object of 50 bytes from one or two
+)
+MOST_CONTAINERS = 2_000_000  # some 90,000; an empty one is one byte in the file, 64 in memory
 MOST_DEPTH = 16  # of containers in containers; refs have 4: list, dict, list, dict
 
 PLAIN = frozenset((
@@ -21,6 +25,11 @@ PLAIN = frozenset((
     "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "EMPTY_LIST", "LIST", "APPEND", "APPENDS", "EMPTY_TUPLE",
     "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_DICT", "DICT", "SETITEM", "SETITEMS",
 ))  # fmt: skip
+
+
+MAKES_CONTAINER = frozenset(
+    ("EMPTY_LIST", "LIST", "EMPTY_DICT", "DICT", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "MARK")
+)
 
 
 class _NoImports(pickle.Unpickler):
@@ -34,8 +43,9 @@ def load_plain(path: Path) -> Any:
     """Load a pickle of lists, tuples, dicts, strings, numbers, booleans and None.
 
     Raises:
-        HarnessError: the file asks for anything else, is damaged, larger than `MOST_BYTES` or nested deeper than
-            `MOST_DEPTH`. Nothing of it has been run then.
+        HarnessError: the file asks for anything else, is damaged, larger than `MOST_BYTES`, of more parts than
+            `MOST_INSTRUCTIONS` or `MOST_CONTAINERS`, or nested deeper than `MOST_DEPTH`. Nothing of it has
+            been run then.
         FileNotFoundError: there is no such file.
     """
     if (size := path.stat().st_size) > MOST_BYTES:
@@ -60,9 +70,15 @@ def load_plain(path: Path) -> Any:
 
 def _look_through(file: Any) -> None:
     """Check every instruction without running it."""
+    containers = 0
     names: list[Any] = []  # an import by STACK_GLOBAL takes its names from the last two strings
     for count, (opcode, argument, position) in enumerate(pickletools.genops(file)):
         name = opcode.name
+        containers += name in MAKES_CONTAINER
+        if count >= MOST_INSTRUCTIONS or containers > MOST_CONTAINERS:
+            raise ValueError(
+                f"it has more than {MOST_INSTRUCTIONS:,} instructions or {MOST_CONTAINERS:,} containers"
+            )
         if name not in PLAIN:
             wanted = str(argument).split() if name in ("GLOBAL", "INST") else names
             what = f"asks for {'.'.join(wanted)}" if "GLOBAL" in name or name == "INST" else f"holds {name}"

@@ -72,8 +72,8 @@ def read_masks(path: Path) -> pd.DataFrame:
         masks = read_columns(file, MASKS)
         if any(column.null_count for column in masks.columns):
             raise ValueError("a value is missing")
-        found: pd.DataFrame = masks.to_pandas()
-        return found
+        frame: pd.DataFrame = masks.to_pandas()
+        return frame
 
 
 def _read(label: str, run: str, folder: Path) -> Predictions:

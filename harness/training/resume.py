@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from harness.errors import HarnessError, shown
 from harness.files import atomic_write
 from harness.training.fingerprint import differences
-from harness.weights.reading import require_stored
+from harness.weights.reading import require_bounded
 
 SCHEMA_VERSION = 1
 KEPT = 2  # checkpoints: should the last be damaged, there is the one before
@@ -109,7 +109,7 @@ class Checkpoints:
             HarnessError: it is damaged, or of another version.
         """
         try:
-            require_stored(path)
+            require_bounded(path)
             with zipfile.ZipFile(path) as archive:
                 if (broken := archive.testzip()) is not None:
                     raise zipfile.BadZipFile(f"the checksum of {broken} differs")

@@ -19,6 +19,7 @@ from harness.errors import HarnessError, shown
 WRAPPERS = ("model", "state_dict")
 OPTIMIZER_KEYS = {"state", "param_groups"}
 DDP_PREFIX = "module."
+FILLER, FILLED = b"bytearray", "it asks for a bytearray, which no network is made of"
 
 
 def read_state_dict(path: Path | str) -> dict[str, Tensor]:
@@ -103,10 +104,13 @@ def _pickled(path: Path) -> Any:
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
             if zipfile.is_zipfile(path):  # mapped, tensors are read when they are needed
-                require_stored(path)
+                require_bounded(path)
                 return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
             # Of PyTorch before 1.6. From memory: a file would make room for as much as a text in it claims to have.
-            return torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
+            content = path.read_bytes()
+            if FILLER in content:
+                raise ValueError(FILLED)
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if classes := _foreign_classes(path):
             raise HarnessError(
@@ -123,8 +127,11 @@ def _pickled(path: Path) -> Any:
         ) from None
 
 
-def require_stored(path: Path) -> None:
-    """Refuse a zip file that unpacks to more than it has, which no checkpoint does: tensors are stored as they are.
+def require_bounded(path: Path) -> None:
+    """Refuse a checkpoint that would take more memory than its own length: compressed, or one that names any size.
+
+    Tensors are stored as they are. Of what torch calls for a file with `weights_only`, bytearray alone fills as many
+    bytes as it is told.
 
     Raises:
         zipfile.BadZipFile: it is one, or no zip file at all.
@@ -134,6 +141,9 @@ def require_stored(path: Path) -> None:
         size = sum(member.file_size for member in members)
     if size > path.stat().st_size or any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise zipfile.BadZipFile("its members are compressed, or larger than the file")
+    with zipfile.ZipFile(path) as archive:
+        if any(FILLER in archive.read(member) for member in members if member.filename.endswith(".pkl")):
+            raise zipfile.BadZipFile(FILLED)
 
 
 def _foreign_classes(path: Path) -> list[str]:

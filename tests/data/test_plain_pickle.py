@@ -118,3 +118,10 @@ def test_what_is_no_pickle_is_refused(tmp_path, content):
     path = tmp_path / "refs.p"
     path.write_bytes(content)
     assert "no pickle of plain containers" in refusal(path)
+
+
+@pytest.mark.parametrize("content", [b"(" + b"}" * 3_000_000 + b"l.", b"(" + b"K\x01" * 7_000_000 + b"l."])
+def test_a_pickle_of_too_many_parts_is_refused_before_they_are_made(tmp_path, content):
+    path = tmp_path / "refs.p"
+    path.write_bytes(content)
+    assert "more than 6,000,000 instructions or 2,000,000 containers" in refusal(path)

@@ -293,6 +293,13 @@ def test_a_checkpoint_that_unpacks_to_more_than_it_has_is_refused(tmp_path: Path
         read_state_dict(tmp_path / "file.pth")
 
 
+@pytest.mark.parametrize("old", [False, True])
+def test_a_checkpoint_that_asks_for_bytes_of_any_number_is_refused(tmp_path: Path, old: bool) -> None:
+    torch.save({"a": bytearray(b"x")}, tmp_path / "file.pth", _use_new_zipfile_serialization=not old)
+    with pytest.raises(HarnessError, match=r"file\.pth .*it asks for a bytearray"):
+        read_state_dict(tmp_path / "file.pth")
+
+
 @pytest.mark.parametrize(
     "program", [b"R.", b"\x80\x02X\xff", b"X\xff\xff\xff\xff", b"0", b"(dQ.", b"}(K\x01K\x02u."]
 )
