@@ -161,7 +161,17 @@ def main() -> int:
             print(json.dumps(asdict(found)), flush=True)
             failed = failed or bool(found.failures)
             continue
-        command = [sys.executable, "-m", "tests.fuzz", name, "--here", "--kept", str(options.kept)]
+        command = [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-m",
+            "tests.fuzz",
+            name,
+            "--here",
+            "--kept",
+            str(options.kept),
+        ]
         command += ["--examples", str(options.examples)]
         command += [] if options.minutes is None else ["--minutes", str(options.minutes)]
         ended = subprocess.run(command, check=False).returncode
