@@ -37,6 +37,12 @@ def project_copy(folder: Path) -> None:
         lock.unlink()
 
 
+def dvc_project(folder: Path) -> None:
+    """A copy of the project as a DVC project of its own, outside of git."""
+    project_copy(folder)
+    run("dvc", "init", "--no-scm", "--quiet", cwd=folder)
+
+
 def toy_settings(runs: Iterable[str]) -> dict[str, Any]:
     """The embedded profile with these of its runs and 60 images, for a project's own params.yaml."""
     content: dict[str, Any] = yaml.safe_load((PROJECT / "params.yaml").read_text())

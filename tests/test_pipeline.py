@@ -1,15 +1,10 @@
 """The DVC pipeline: all profiles resolve, and the stages run in order from nothing to the report."""
 
 import pytest
-from project_copy import project_copy, run, toy_settings, write_settings
+from project_copy import dvc_project, run, toy_settings, write_settings
 from toy import PROJECT
 
 from harness.config import load_params
-
-
-def dvc_project(folder):
-    project_copy(folder)
-    run("dvc", "init", "--no-scm", "--quiet", cwd=folder)
 
 
 @pytest.mark.parametrize("path", ["params.yaml", "profiles/rrsisd/params.yaml", "profiles/seeds/params.yaml"])

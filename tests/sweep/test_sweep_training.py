@@ -5,7 +5,7 @@ import signal
 
 import pytest
 import yaml
-from test_pipeline import project_copy
+from project_copy import dvc_project
 from toy_project import begin_sweep, sweep, wait_until
 
 pytestmark = pytest.mark.big
@@ -17,7 +17,7 @@ def make_copy(tmp_path):
     def make(name):
         folder = tmp_path / name
         folder.mkdir()
-        project_copy(folder)
+        dvc_project(folder)
         content = yaml.safe_load((folder / "params.yaml").read_text())
         content["data"]["synthetic"] = {"refs": 60, "size": 64, "seed": 3}
         content["image_size"] = 64
