@@ -10,17 +10,15 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from tokenizers import Tokenizer
-from torch import Tensor, nn
+from torch import Tensor
 
 from harness.data.dataset import normalize
 from harness.data.resize import resize_image
-from harness.data.text import encode, load_pretrained_tokenizer
+from harness.data.text import encode
 from harness.errors import HarnessError
 from harness.predicting.pictures import read_picture, to_rgb
 from harness.scoring import object_pixels
-from harness.weights import open_network
-
-BERT = "bert-base-uncased"
+from harness.weights import network_tokenizer, open_network
 
 ImageLike = Image.Image | np.ndarray | Path | str
 
@@ -78,8 +76,7 @@ class Predictor:
         self.device = _device(device)
         self.opened = open_network(weights, model)
         self.network = self.opened.network.to(self.device)
-        self.tokenizer = _tokenizer(str(weights), self.opened.tokenizer, tokenizer)
-        _require_vocabulary(str(weights), self.network, self.tokenizer)
+        self.tokenizer = network_tokenizer(self.opened, weights, tokenizer)
 
     @property
     def image_size(self) -> int:
@@ -219,35 +216,3 @@ def _device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= count:
         raise HarnessError(f"device {name}: PyTorch finds {count} GPUs here; take cpu, or auto")
     return device
-
-
-def _tokenizer(weights: str, own: Tokenizer | None, asked: Tokenizer | str | None) -> Tokenizer:
-    if own is not None:
-        if asked is not None:
-            raise HarnessError(f"{weights} has a tokenizer of its own; name no other")
-        return own
-    if isinstance(asked, Tokenizer):
-        tokenizer = asked
-    else:
-        try:
-            tokenizer = load_pretrained_tokenizer(asked or BERT)
-        except HarnessError as error:
-            raise HarnessError(
-                f"{weights} holds no tokenizer, so it is BERT's, but the {error}".replace(
-                    "(text.tokenizer in params.yaml)", "(--tokenizer FOLDER; tokenizer= in Python)"
-                )
-            ) from None
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
-
-
-def _require_vocabulary(weights: str, network: nn.Module, tokenizer: Tokenizer) -> None:
-    """Another BERT's tokenizer would give every word another's vector, or one that is not there."""
-    named = (module for name, module in network.named_modules() if name.endswith("word_embeddings"))
-    known = next((module.num_embeddings for module in named if isinstance(module, nn.Embedding)), None)
-    if known is not None and known != tokenizer.get_vocab_size():
-        raise HarnessError(
-            f"the tokenizer knows {tokenizer.get_vocab_size():,} word pieces, the network of {weights} "
-            f"{known:,}; name the tokenizer that it was trained with ({BERT} has 30,522)"
-        )

@@ -3,20 +3,19 @@
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import click
 from filelock import FileLock, Timeout
 from tokenizers import Tokenizer
 
 from harness.config import Params
 from harness.data.dataset import ExpressionDataset
 from harness.data.source import source_file
-from harness.data.text import load_pretrained_tokenizer
 from harness.efficiency import measured_efficiency
 from harness.errors import HarnessError
 from harness.evaluation import EVALUATED_SPLITS, Identity, measure, write_results
@@ -37,10 +36,9 @@ from harness.released.profile import (
 )
 from harness.training.checkpoint import checkpoint_file, save_tensors
 from harness.training.distributed import Ranks, pick_device
-from harness.weights import Network, open_network
+from harness.weights import Network, network_tokenizer, open_network
+from harness.weights.tokenizer import BERT
 
-BERT = "bert-base-uncased"
-BERT_VOCABULARY = 30522  # word pieces; of a network that does not say how many it has
 RELEASED = "released"  # variant of weights that do not say what they are
 VARIANT = re.compile(r"[a-z0-9_]+")
 STAGING = ".evaluating-"
@@ -73,7 +71,7 @@ def evaluate_weights(request: Request) -> str:
         raise HarnessError("--weights is evaluated by one process; start it without torchrun")
     network = open_network(request.weights, request.model)
     source = None if network.tokenizer is not None else request.tokenizer or BERT
-    network = replace(network, tokenizer=network_tokenizer(network, request))
+    network = replace(network, tokenizer=network_tokenizer(network, request.weights, request.tokenizer))
     variant, seed = _identity(network, request)
     name = f"{variant}-s{seed}"
     if read_profile(request.out) is None:  # before anything is written
@@ -85,34 +83,6 @@ def evaluate_weights(request: Request) -> str:
     except Timeout:
         raise HarnessError(f"another `harness evaluate` is writing to {request.out}; wait for it") from None
     return name
-
-
-def network_tokenizer(network: Network, request: Request) -> Tokenizer:
-    """The network's own tokenizer: from its file, or bert-base-uncased or what was named instead.
-
-    Raises:
-        HarnessError: it cannot be had, has another vocabulary than the network, or is named for a file that has one.
-    """
-    if network.tokenizer is not None:
-        if request.tokenizer is not None:
-            raise HarnessError(f"{request.weights} has a tokenizer of its own; leave out --tokenizer")
-        return network.tokenizer
-    source = request.tokenizer or BERT
-    try:
-        tokenizer = load_pretrained_tokenizer(source)
-    except HarnessError as error:
-        raise HarnessError(
-            str(error).replace("(text.tokenizer in params.yaml)", "with --tokenizer")
-        ) from None
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    rows = network.options.get("vocab_size") or BERT_VOCABULARY
-    if tokenizer.get_vocab_size() != rows:
-        raise HarnessError(
-            f"the tokenizer {source} has {tokenizer.get_vocab_size():,} word pieces, the network of {request.weights} "
-            f"{rows:,}: name its own with --tokenizer ({BERT} for the released networks)"
-        )
-    return tokenizer
 
 
 def network_dataset(params: Params, split: str, network: Network) -> ExpressionDataset:
@@ -209,7 +179,7 @@ def _require_same_weights(params: Params, name: str, request: Request, digest: s
     held = _weights_of(params, name)
     if held.get("sha256") == digest:
         splits = " and ".join(_evaluated_splits(params, name))
-        click.echo(f"{name} was evaluated from these weights before ({splits}); this replaces it")
+        print(f"{name} was evaluated from these weights before ({splits}); this replaces it", file=sys.stderr)
     elif held:
         raise HarnessError(
             f"{params.params} has {name} already, of other weights ({held.get('file')}, SHA-256 "

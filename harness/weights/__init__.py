@@ -4,6 +4,7 @@ from harness.weights.network import Network, open_network
 from harness.weights.official import convert_file, load_official
 from harness.weights.pretrained import load_pretrained, load_pretrained_bert, load_pretrained_swin
 from harness.weights.reading import read_state_dict
+from harness.weights.tokenizer import network_tokenizer
 
 __all__ = [
     "Network",
@@ -12,6 +13,7 @@ __all__ = [
     "load_pretrained",
     "load_pretrained_bert",
     "load_pretrained_swin",
+    "network_tokenizer",
     "open_network",
     "read_state_dict",
 ]

@@ -28,7 +28,9 @@ build_wheel = build_editable = _wheel
 
 
 def make(*arguments: str, folder: Path = PROJECT) -> subprocess.CompletedProcess[str]:
-    environment = {key: value for key, value in os.environ.items() if key not in ("TORCH", "MAKEFLAGS")}
+    environment = {
+        key: value for key, value in os.environ.items() if key not in ("TORCH", "MAKEFLAGS", "MAKELEVEL")
+    }
     environment["PIP_CONFIG_FILE"] = os.devnull  # a machine may have constraints of its own
     return subprocess.run(
         ["make", *arguments], cwd=folder, capture_output=True, text=True, env=environment, timeout=300

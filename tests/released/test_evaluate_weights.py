@@ -178,7 +178,7 @@ def test_the_same_weights_again_replace_and_others_do_not(
     out = copied(profile, tmp_path)
     evaluate_weights(request(trained, "mafn-full-s0", out, splits=("val",)))
     told = "mafn-full-s0 was evaluated from these weights before (val and test); this replaces it"
-    assert told in capsys.readouterr().out
+    assert told in capsys.readouterr().err
     assert not list((out / "runs/mafn-full-s0").glob("test*"))
     other = tmp_path / "other.safetensors"
     model = build_network(trained, trained.runs["mafn-full-s0"])
