@@ -46,7 +46,7 @@ test: install ## the ordinary tests, in parallel
 	OMP_NUM_THREADS=1 pytest -m "not big and not nightly" -n auto
 
 test-big: install ## parity, kills, clusters, browsers, a pipeline (15 GB, 30 min)
-	pytest -m big -n 2 --dist loadfile --durations 15
+	OMP_NUM_THREADS=1 pytest -m big -n 2 --dist loadfile --durations 15
 
 coverage: install ## the ordinary tests, and what they leave out
 	OMP_NUM_THREADS=1 pytest -m "not big and not nightly" -n auto --cov --cov-report= --cov-fail-under=0

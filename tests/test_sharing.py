@@ -15,7 +15,9 @@ pytestmark = pytest.mark.big
 BUCKET = "shared"
 RUNS = ("lavt-full-s0", "mafn-full-s0")
 ALL_BUT_WEIGHTS = (  # as docs/sharing.md has it
-    "dvc ls . out/embedded --recursive --dvc-only | grep -v safetensors | sed 's,^,out/embedded/,' | xargs dvc pull"
+    "dvc pull data prepare trivial statistics features && "
+    "dvc ls . out/embedded/runs --recursive --dvc-only | grep -E 'history.csv|provenance.json' | "
+    "sed 's,^,out/embedded/runs/,' | xargs dvc pull"
 )
 
 
