@@ -33,7 +33,7 @@ $(STAMP): pyproject.toml constraints.txt $(if $(OTHER_BUILD),FORCE)
 	$(PIP) --constraint constraints.txt --editable '.[dev]'
 	@echo $(BUILD) >$@
 
-demo: install ## the pipeline on drawn images: 11 networks, report (25 min)
+demo: install ## the pipeline on drawn images: 11 trainings, report (25 min)
 	dvc repro
 	@echo
 	@harness compare mafn rmsin
