@@ -148,6 +148,16 @@ class ScaleGate(nn.Module):
         return self.local_embedding(local) * weight + embedding
 
 
+def average_cells(x: Tensor, height: int, width: int) -> Tensor:
+    """Average (B, C, H, W) over a grid of height x width equal cells: (B, C, height, width).
+
+    What F.adaptive_avg_pool2d gives where the cells divide H and W. Its gradient has no deterministic implementation
+    in CUDA.
+    """
+    batch, channels, h, w = x.shape
+    return x.reshape(batch, channels, height, h // height, width, w // width).mean((3, 5))
+
+
 class CrossScaleInteraction(nn.Module):
     """Four maps to four of the same shapes, each modulated by what all scales know together."""
 
@@ -165,7 +175,7 @@ class CrossScaleInteraction(nn.Module):
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Map c1 to c4, each (B, C_i, H_i, W_i), to the same shapes."""
         height, width = features[-1].shape[-2:]
-        pooled = torch.cat([F.adaptive_avg_pool2d(feature, (height, width)) for feature in features], dim=1)
+        pooled = torch.cat([average_cells(feature, height, width) for feature in features], dim=1)
         exchanged = self.expand(self.bn(self.block(self.squeeze(pooled))))
         parts = exchanged.split(self.dims, dim=1)
         return [gate(c, g) for gate, c, g in zip(self.gates, features, parts, strict=True)]

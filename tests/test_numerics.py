@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from baselines import layers
 from harness.models import create_model
@@ -185,3 +186,43 @@ def test_ddp_finds_no_unused_parameter(name: str) -> None:
     parallel = nn.parallel.DistributedDataParallel(model, find_unused_parameters=False)
     for _ in range(2):
         trained_once(parallel, model)
+
+
+# Of what torch.use_deterministic_algorithms refuses in CUDA: poolings, paddings and losses that a network may use.
+# Bilinear interpolation is not among them: torch takes another way where determinism is asked for.
+REFUSED = (
+    *("adaptive_", "fractional_max", "max_unpool", "avg_pool3d", "max_pool3d", "pad1d", "pad2d", "pad3d"),
+    *("nll_loss2d", "grid_sampler", "bicubic", "histc", "bincount", "kthvalue", "median", "bag"),
+)
+
+
+class Recorded(TorchDispatchMode):
+    """The names of all operations that run, forward and backward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.add(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def refused(names: set[str]) -> set[str]:
+    return {name for name in names if any(word in name for word in REFUSED)}
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_no_operation_lacks_a_deterministic_implementation_in_cuda(name: str) -> None:
+    model = build(name).train()
+    image, ids, mask, _ = batch()
+    with Recorded() as recorded:
+        model(image, ids, mask).sum().backward()
+    assert "convolution_backward" in recorded.names, "the backward pass is seen"
+    assert not refused(recorded.names)
+
+
+def test_adaptive_pooling_is_seen() -> None:
+    with Recorded() as recorded:
+        nn.functional.adaptive_avg_pool2d(torch.ones(1, 1, 4, 4, requires_grad=True), 2).sum().backward()
+    assert "_adaptive_avg_pool2d_backward" in refused(recorded.names)

@@ -5,7 +5,13 @@ import torch
 import torch.nn.functional as F
 
 from baselines.config import CrossScaleConfig, network_config
-from baselines.cross_scale import CrossScaleAttention, CrossScaleInteraction, PyramidAttention, ScaleGate
+from baselines.cross_scale import (
+    CrossScaleAttention,
+    CrossScaleInteraction,
+    PyramidAttention,
+    ScaleGate,
+    average_cells,
+)
 
 SIZES = CrossScaleConfig(heads=2, key_dim=3, value_dim=5)
 
@@ -51,6 +57,14 @@ def test_number_of_tokens_follows_the_grid(grid: tuple[int, int], tokens: int) -
     attention = CrossScaleAttention(4, SIZES, grid)
     assert attention.attention.tokens == tokens
     assert attention(torch.randn(2, 4, *grid)).shape == (2, 4, *grid)
+
+
+def test_cells_are_averaged_as_by_adaptive_pooling() -> None:
+    x = torch.randn(2, 3, 12, 8, dtype=torch.double)
+    for size in ((3, 2), (6, 8), (1, 1), (12, 8)):
+        torch.testing.assert_close(
+            average_cells(x, *size), F.adaptive_avg_pool2d(x, size), rtol=0, atol=1e-14
+        )
 
 
 @torch.no_grad()
