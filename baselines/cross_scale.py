@@ -149,13 +149,15 @@ class ScaleGate(nn.Module):
 
 
 def average_cells(x: Tensor, height: int, width: int) -> Tensor:
-    """Average (B, C, H, W) over a grid of height x width equal cells: (B, C, height, width).
+    """Average (B, C, H, W) over a grid of height x width cells: (B, C, height, width).
 
-    What F.adaptive_avg_pool2d gives where the cells divide H and W. Its gradient has no deterministic implementation
-    in CUDA.
+    Where the cells divide H and W, as those of an image of a multiple of 32 pixels do, not by adaptive pooling: its
+    gradient has no deterministic implementation in CUDA. The bits are the same.
     """
-    batch, channels, h, w = x.shape
-    return x.reshape(batch, channels, height, h // height, width, w // width).mean((3, 5))
+    h, w = x.shape[-2:]
+    if h % height or w % width:
+        return F.adaptive_avg_pool2d(x, (height, width))
+    return F.avg_pool2d(x, (h // height, w // width))
 
 
 class CrossScaleInteraction(nn.Module):
