@@ -321,6 +321,13 @@ def test_what_the_command_asks_of_the_weights(trained: Params, tmp_path: Path, c
     assert not Path(out).exists(), "what is wrong is found before anything is written"
 
 
+def test_an_untrained_run_names_the_whole_command(trained: Params, capsys) -> None:
+    assert command("evaluate", "--run", "rmsin-s0", "--params", trained.params) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "rmsin-full-s0 is not trained, there is no" in said
+    assert f"`harness train --run rmsin-full-s0 --params {trained.params}` trains it" in said
+
+
 def test_a_profile_keeps_what_its_owner_changed(trained: Params, profile: Path, tmp_path: Path) -> None:
     out = copied(profile, tmp_path)
     content = yaml.safe_load((out / "params.yaml").read_text())
