@@ -194,6 +194,14 @@ def test_of_the_default_profile_the_stage_alone_is_named(monkeypatch, tmp_path):
     assert evaluate_command(params, "mafn-full-s0").startswith("harness evaluate --weights mafn.pth")
 
 
+def test_a_file_of_another_kind_is_named_before_params_are_missed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine.csv", "text.jpg"):
+        Path(name).write_text("a")
+    result = CliRunner().invoke(command, ["mine.csv", "text.jpg"])
+    assert str(result.exception) == "text.jpg is no file of per-sample results: those end in .parquet or .csv"
+
+
 def test_the_verdict_does_not_overclaim():
     equal = sample_table(200)
     better, worse = sample_table(200, quality=0.3), sample_table(200, quality=-0.3)
