@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from click.testing import CliRunner
 from toy import toy_params
 
 from harness.cli import cli
@@ -164,10 +165,9 @@ def test_files_that_are_no_feature_maps_are_refused(trained, tmp_path, damage):
 
 
 def test_the_command_says_what_it_wrote_and_refuses_damaged_weights(trained, tmp_path):
-    from click.testing import CliRunner
-
     done = CliRunner().invoke(cli, ["features", "--params", str(trained.params)], catch_exceptions=False)
     assert "features.parquet: 4 networks, 3 expressions, 4 stages" in done.stdout
+    assert "dvc repro" not in done.stdout
     params = toy_params(tmp_path)
     (tmp_path / "out").mkdir()
     (tmp_path / "out/data").symlink_to(trained.out / "data")
@@ -179,6 +179,16 @@ def test_the_command_says_what_it_wrote_and_refuses_damaged_weights(trained, tmp
     assert refused.returncode == 2
     assert f"error: {path} is not a checkpoint of this harness" in refused.stderr
     assert not params.features_file.exists()
+
+
+def test_the_command_names_the_way_out_where_nothing_is_trained(trained, tmp_path):
+    params = toy_params(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/data").symlink_to(trained.out / "data")
+    done = CliRunner().invoke(cli, ["features", "--params", str(params.params)], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "features.parquet: 0 networks" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith(f"`dvc repro {tmp_path}/dvc.yaml` trains")
 
 
 def test_reading_the_file_needs_no_torch():

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 2
 FORMATS = ("table", "json", "markdown", "latex", "html")
-BY_ENDING = {".json": "json", ".md": "markdown", ".tex": "latex", ".html": "html"}
+BY_ENDING = {".txt": "table", ".json": "json", ".md": "markdown", ".tex": "latex", ".html": "html"}
 
 
 def _seeds(ctx: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -46,7 +46,7 @@ def _seeds(ctx: click.Context, option: click.Parameter, value: str | None) -> tu
     help="Of bootstrap and test; by default params.yaml's.",
 )
 @click.option(
-    "--format", "form", type=click.Choice(FORMATS), help="By default what FILE ends in, or else table."
+    "--format", "form", type=click.Choice(FORMATS), help="By default what FILE ends in; without --out, table."
 )
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write to a file."
@@ -73,12 +73,14 @@ def command(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if len(names) < 2:
         raise click.UsageError(f"a comparison needs two models at least, not {names[0]!r} alone")
-    from harness.comparing.sides import is_file, read_sides, shared_runs
+    form = form or ("table" if out is None else _of_ending(out))
+    from harness.comparing.sides import is_file, read_sides, require_readable, shared_runs
     from harness.files import require_writable
     from harness.statistics import compare_all
 
     if out is not None:
         require_writable(out)
+    require_readable(names)
     params = None
     if not all(map(is_file, names)):
         from harness.config import load_params
@@ -89,13 +91,20 @@ def command(
     tables = {side.label: side.samples for side in sides}
     ranking = compare_all(tables, metrics=metrics or _all_metrics(), **options)
     bins = _bins(tables, by, ranking, options) if by is not None else None
-    form = form or (BY_ENDING.get(out.suffix) if out else None) or "table"
     notes = list(dict.fromkeys(note for side in sides for note in side.notes))
     if len(sides) == 2 and sides[0].samples.equals(sides[1].samples):
         notes.append("A and B hold the same rows; every difference is 0 by construction.")
     else:
         notes += shared_runs(sides)
     _deliver(_render(ranking, bins, metrics, notes, form), out)
+
+
+def _of_ending(out: Path) -> str:
+    if out.suffix.lower() not in BY_ENDING:
+        raise click.UsageError(
+            f"--out {out}: name it {', '.join(f'*{ending}' for ending in BY_ENDING)}, or choose a --format"
+        )
+    return BY_ENDING[out.suffix.lower()]
 
 
 def _all_metrics() -> tuple[str, ...]:
@@ -120,9 +129,10 @@ def _options(params: "Params | None", resamples: int | None) -> dict[str, Any]:
 def _bins(
     tables: "Mapping[str, pd.DataFrame]", by: str, ranking: "Ranking", options: Mapping[str, Any]
 ) -> "tuple[str, str, tuple[BinComparison, ...]]":
-    from harness.comparing.bins import compare_bins
+    from harness.comparing.bins import compare_bins, require_columns
     from harness.comparing.sheet import leading_metric
 
+    require_columns(tables, by)
     metric = leading_metric(ranking.ranks)
     return by, metric, compare_bins(tables, by, metric, **options)
 

@@ -1,13 +1,17 @@
 """`harness evaluate`."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 from click.core import ParameterSource
 
 from harness.commands import params_option
 from harness.commands.completion import run_names
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from harness.config import Params
 
 OF_WEIGHTS = ("model", "data", "reader", "dataset", "splits", "out", "variant", "tokenizer", "batch_size")
 
@@ -91,6 +95,7 @@ def command(
     params = load_params(params_path)
     if name is not None:
         name = params.run_name(name)
+        _require_trained(params, name)
         from harness.evaluation import evaluate_run
 
         evaluate_run(params, name)
@@ -98,6 +103,15 @@ def command(
         from harness.trivial import evaluate_trivial
 
         evaluate_trivial(params)
+
+
+def _require_trained(params: "Params", name: str) -> None:
+    path = params.run_dir(name) / "weights" / "model.safetensors"
+    prepared = params.split_file("test").is_file()  # that comes first, and `evaluate_run` says so
+    if prepared and params.runs[name].weights is None and not path.is_file():
+        raise HarnessError(
+            f"{name} is not trained, there is no {path}; `harness train --run {name}` trains it"
+        )
 
 
 def _require_together(context: click.Context, weights: Path | None) -> None:

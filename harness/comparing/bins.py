@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.breakdowns import bin_of, breakdown
+from harness.breakdowns import BREAKDOWNS, bin_of, breakdown
 from harness.errors import HarnessError
 from harness.statistics import compare
 from harness.statistics.multiplicity import holm
@@ -31,6 +31,23 @@ class BinComparison:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON, which has lists for tuples."""
         return asdict(self)
+
+
+def require_columns(tables: Mapping[str, pd.DataFrame], by: str) -> None:
+    """Check that all tables have what a breakdown needs; `tables` by their files, or by the names of their models.
+
+    Raises:
+        HarnessError: one lacks a column.
+    """
+    for name, table in tables.items():
+        missing = (
+            [column for column in BREAKDOWNS[by].columns if column not in table] if by in BREAKDOWNS else []
+        )
+        if missing:
+            raise HarnessError(
+                f"{name} lacks the column {', '.join(missing)} that --by {by} needs: `harness evaluate` writes it, to "
+                "a CSV file of your own add it (docs/comparing.md)"
+            )
 
 
 def compare_bins(

@@ -19,6 +19,7 @@ REAL = ("area_share", "center_x", "center_y")
 TEXT = ("sentence", "model", "variant", "split", "protocol", "dataset", "category")
 MOST_BYTES = 2**26  # of a file: some 400,000 rows
 MOST_HEADER = 2**16  # bytes; columns cost pandas more than rows
+OTHERS = {";": "semicolons", "\t": "tabs", "|": "bars"}  # that spreadsheets write in place of commas
 KNOWN = (*dict.fromkeys((*NEEDED, *CLUSTERS, *WHOLE, *REAL, *TEXT)),)
 
 
@@ -55,8 +56,12 @@ def read_csv(path: Path | str) -> pd.DataFrame:
     if not any(name in table for name in CLUSTERS):
         missing.append("image_id (or cluster_id)")
     if missing:
-        close = "".join(suggestion(name, list(table.columns)) for name in missing[:1])
         held = ", ".join(map(str, table.columns)) or "none"
+        if len(table.columns) == 1 and (
+            found := next((name for sign, name in OTHERS.items() if sign in held), None)
+        ):
+            raise HarnessError(f"{path} has its columns separated by {found}; a CSV file here has commas")
+        close = "".join(suggestion(name, list(table.columns)) for name in missing[:1])
         raise HarnessError(f"{path} lacks the column {', '.join(missing)}.{close} It has {held}")
     table = table[[name for name in KNOWN if name in table]]
     for column in (*WHOLE, *REAL):

@@ -48,7 +48,7 @@ def as_text(sheet: Sheet, *, plain: bool = False) -> str:
             console.print(Padding(table, (0, 0, 0, 2), expand=False))
         words = Table.grid(padding=(0, 2, 0, 0))
         words.add_column(no_wrap=True)
-        words.add_column()
+        words.add_column(overflow="fold")
         for heading, sentence in sheet.words:
             words.add_row(
                 Text(heading), Text(printable(sentence), style="bold" if heading == "Result" else "")

@@ -32,6 +32,17 @@ def is_file(name: str) -> bool:
     return name.lower().endswith(FILES)
 
 
+def require_readable(names: Sequence[str]) -> None:
+    """Refuse files that are no per-sample results: no name of a run has an ending.
+
+    Raises:
+        HarnessError: there is one.
+    """
+    for name in names:
+        if not is_file(name) and Path(name).suffix and Path(name).is_file():
+            raise HarnessError(f"{name} is no file of per-sample results: those end in {' or '.join(FILES)}")
+
+
 def read_sides(
     params: "Params | None",
     names: Sequence[str],

@@ -192,7 +192,7 @@ def _names(root: Path) -> dict[str, str]:
         return {path.name.lower(): path.name for path in sorted(root.iterdir())}
     except OSError as error:
         raise HarnessError(
-            f"{root} cannot be read ({error.strerror}); name another data.root in params.yaml"
+            f"{root} cannot be read ({error.strerror}); name another data.root in params.yaml, or --data"
         ) from None
 
 
@@ -206,8 +206,10 @@ def _present(root: Path, there: dict[str, str], published: str, accepted: tuple[
 def _advice(root: Path) -> str:
     inside = next(iter(sorted(root.glob(f"*/{TABLES[0]}"))), None)
     if inside is not None:
-        return f"name {inside.parent} as data.root in params.yaml"
-    return "name the folder that holds images, masks and output_phrase_*.txt as data.root in params.yaml"
+        return f"name {inside.parent} as data.root in params.yaml, or with --data"
+    return (
+        "name the folder of images, masks and output_phrase_*.txt as data.root in params.yaml, or with --data"
+    )
 
 
 _REFSEGRS = PhraseLayout(images="images", masks="masks", suffix=".tif")

@@ -184,5 +184,5 @@ def _first_problem(error: ValidationError) -> str:
 def _missing(path: Path) -> str:
     return (
         f"{path} does not exist. A data root holds {REFS}, {INSTANCES} and {IMAGES}/: `harness data fetch rrsis-d` "
-        "brings RRSIS-D; for another folder, name it as data.root in params.yaml"
+        "brings RRSIS-D; for another folder, name it as data.root in params.yaml, or with --data"
     )

@@ -164,7 +164,7 @@ def summary(verification: Verification, shown: int) -> list[str]:
         f"{len(verification.expressions):,} expressions: "
         + ", ".join(f"{split} {per_split[split]:,}" for split in SPLITS),
         f"{len(verification.inspection.images):,} images, {clusters:,} without near duplicates; "
-        f"{categories} categories",
+        f"{categories} {'category' if categories == 1 else 'categories'}",
         "",
     ]
     if counts:

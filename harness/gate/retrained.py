@@ -80,7 +80,7 @@ def _fresh_samples(
         commands = [f"  {evaluate_command(params, run)}" for run in missing]
         lines = (
             f"{', '.join(missing)}: there is no {table_path(params, missing[0], SPLIT, PROTOCOL)}. "
-            f"`dvc repro {params.pipeline}` makes what is missing; of a trained network",
+            f"`dvc repro {params.pipeline}` makes all that is missing; for one network",
             *commands,
         )
         return Check("retrained", name, False, "missing", lines), reference

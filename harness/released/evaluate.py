@@ -22,9 +22,11 @@ from harness.evaluation import EVALUATED_SPLITS, Identity, measure, write_result
 from harness.files import read_json, sha256_of, write_json
 from harness.provenance import Session, provenance
 from harness.released.profile import (
+    LOCK,
     Content,
     DataSet,
     forget_data,
+    forget_profile,
     new_profile,
     prepare_once,
     read_profile,
@@ -61,7 +63,8 @@ class Request:
 def evaluate_weights(request: Request) -> str:
     """Evaluate a weights file as a run of the profile in `request.out`, made if need be, and return the run's name.
 
-    The network's file is opened strictly before anything is written. The run is there whole or not at all.
+    The network's file is opened strictly before anything is written. The run is there whole or not at all; of a
+    profile whose first evaluation ends with an error nothing is left.
 
     Raises:
         HarnessError: the weights, the tokenizer or the data are no good, or the profile has other data, networks of
@@ -74,12 +77,19 @@ def evaluate_weights(request: Request) -> str:
     network = replace(network, tokenizer=network_tokenizer(network, request.weights, request.tokenizer))
     variant, seed = _identity(network, request)
     name = f"{variant}-s{seed}"
-    if read_profile(request.out) is None:  # before anything is written
+    held = read_profile(request.out)
+    if held is None or (not held["runs"] and request.data.root is not None):  # before anything is written
         require_data(request.out, request.data)
     request.out.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(request.out / ".evaluate.lock", blocking=False):
-            _evaluate(request, network, source, variant, name)
+        with FileLock(request.out / LOCK, blocking=False):
+            try:
+                _evaluate(request, network, source, variant, name)
+            except HarnessError:
+                held = read_profile(request.out)
+                if held is None or not held["runs"]:
+                    forget_profile(request.out)
+                raise
     except Timeout:
         raise HarnessError(f"another `harness evaluate` is writing to {request.out}; wait for it") from None
     return name

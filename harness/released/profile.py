@@ -11,6 +11,7 @@ the `resized` protocol have that size, and could not be compared otherwise.
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,17 @@ import yaml
 
 from harness.config import SPLITS, Params, load_params
 from harness.data.prepare import prepare
-from harness.data.source import fingerprint, record_source, source_file
+from harness.data.source import find_format, fingerprint, record_source, source_file
 from harness.data.text import tokenizer_file
 from harness.errors import HarnessError
 from harness.evaluation import EVALUATED_SPLITS
 from harness.files import atomic_write, read_json
+from harness.registry import DATASETS
 from harness.statistics.evaluated import TRIVIAL, table_path
 from harness.trivial import evaluate_trivial
 from harness.weights import Network
 
-NAME = "params.yaml"
+NAME, LOCK = "params.yaml", ".evaluate.lock"
 HEADER = (
     "# Networks that were not trained here: `harness evaluate --weights` wrote this and adds to it.\n"
     "# `harness compare|statistics|features|report build --params` with this file; there is nothing to train.\n"
@@ -122,13 +124,25 @@ def require_data(folder: Path, data: DataSet) -> Path:
     """The root of the data set of a profile that is yet to be made.
 
     Raises:
-        HarnessError: it is not named, or no folder.
+        HarnessError: it is not named, no folder, or of another layout.
     """
     if data.root is None:
         raise HarnessError(f"there is no {folder / NAME} yet: name the folder of the data set with --data")
     if not data.root.is_dir():
         raise HarnessError(f"--data {data.root} is no folder; name that of the data set")
+    reader = data.reader or "rrsis-d"
+    tables = find_format(reader).tables
+    if tables and not any(_is_there(data.root / table) for table in tables):
+        raise HarnessError(
+            f"--data {data.root} has not the layout {reader}: there is no {' or '.join(tables)}. Name its layout with "
+            f"--reader ({', '.join(DATASETS.names())}), or another folder with --data"
+        )
     return data.root
+
+
+def _is_there(table: Path) -> bool:
+    """Whether that file is there, in upper or lower case."""
+    return any(path.name.lower() == table.name.lower() for path in table.parent.glob("*"))
 
 
 def require_alike(content: Content, data: DataSet, network: Network) -> None:
@@ -254,6 +268,16 @@ def prepare_once(params: Params) -> None:
     ]
     if not all(table.is_file() for table in tables):
         evaluate_trivial(params)
+
+
+def forget_profile(folder: Path) -> None:
+    """Remove a profile without a run and what was made for it; the folder, too, where it holds nothing else."""
+    for name in ("source", "data", "runs"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in (NAME, LOCK):
+        (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def forget_data(params: Params) -> None:

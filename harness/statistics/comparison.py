@@ -113,6 +113,7 @@ def compare(
     seed: int = 0,
     cluster: str = "cluster_id",
     confidence: float = 0.95,
+    names: tuple[str, str] | None = None,
 ) -> Comparison:
     """Compare two models on the same expressions.
 
@@ -130,13 +131,14 @@ def compare(
         seed: of both. The result depends on it, not on chunks or threads.
         cluster: the column that groups dependent samples; image_id where it is absent.
         confidence: of the intervals.
+        names: what errors call A and B; None: the models in the tables.
 
     Raises:
         HarnessError: the tables cannot be paired, hold a single cluster, or an argument is out of range.
     """
     n_permutations = n_resamples if n_permutations is None else n_permutations
     _check_arguments(n_resamples, n_permutations, seed, confidence)
-    paired = pair(a, b, cluster=cluster)
+    paired = pair(a, b, cluster=cluster, names=names)
     sums_a = cluster_sums(paired.features_a, paired.aligned.clusters)
     sums_b = cluster_sums(paired.features_b, paired.aligned.clusters)
     count = len(sums_a)

@@ -80,14 +80,19 @@ def table_path(params: Params, run: str, split: str, protocol: str, *, shuffled:
 
 
 def evaluate_command(params: Params, run: str) -> str:
-    """The command that writes a run's per-sample tables."""
+    """The command that writes a run's per-sample tables, and in a pipeline what that needs and is not there yet."""
     known = params.runs.get(run)
     if known is not None and known.weights is not None:
         variant = known.variant.partition("-")[2]
         return shlex.join(
             ["harness", "evaluate", "--weights", known.weights, "--name", variant, "--out", str(params.out)]
         )
-    what = "--trivial" if is_trivial(run) else f"--run {run}"
+    trivial = is_trivial(run)
+    needed = params.split_file("test") if trivial else params.run_dir(run) / "weights" / "model.safetensors"
+    if not needed.is_file() and Path(params.pipeline).is_file():
+        file = "" if params.pipeline == "dvc.yaml" else f"{params.pipeline}:"
+        return shlex.join(["dvc", "repro", f"{file}{'trivial' if trivial else f'evaluate@{run}'}"])
+    what = "--trivial" if trivial else f"--run {run}"
     profile = "" if str(params.params) == "params.yaml" else f" --params {params.params}"
     return f"harness evaluate {what}{profile}"
 

@@ -136,35 +136,39 @@ def align(samples: pd.DataFrame, *, cluster: str = "cluster_id") -> Aligned:
     )
 
 
-def pair(a: pd.DataFrame, b: pd.DataFrame, *, cluster: str = "cluster_id") -> Pair:
+def pair(
+    a: pd.DataFrame, b: pd.DataFrame, *, cluster: str = "cluster_id", names: tuple[str, str] | None = None
+) -> Pair:
     """Join two models' per-sample tables on (dataset, split, protocol, ref_id, sentence).
 
     Args:
         a, b: per-sample tables as `align` takes them.
         cluster: as for `align`.
+        names: what errors call the two; None: the models in them.
 
     Raises:
         HarnessError: the tables hold different expressions, clusters or true masks.
     """
     cluster = cluster_column(cluster, a, b)
     left, right = align(a, cluster=cluster), align(b, cluster=cluster)
-    names = f"A ({left.subject.name}) and B ({right.subject.name})"
+    first, second = names or (left.subject.name, right.subject.name)
+    both = f"A ({first}) and B ({second})"
     for name in ("dataset", "split", "protocol"):
         ours, theirs = getattr(left, name), getattr(right, name)
         if ours is not None and theirs is not None and ours != theirs:
-            raise HarnessError(f"{names} cannot be paired: {name} {ours!r} against {theirs!r}")
+            raise HarnessError(f"{both} cannot be paired: {name} {ours!r} against {theirs!r}")
     if left.n != right.n or not _equal(left.keys, right.keys, ["ref_id", "sentence"]):
-        raise HarnessError(f"{names} do not hold the same expressions: {_difference(left.keys, right.keys)}")
+        raise HarnessError(f"{both} do not hold the same expressions: {_difference(left.keys, right.keys)}")
     if len(different := np.flatnonzero(left.clusters != right.clusters)):
         raise HarnessError(
-            f"{names}: {cluster} differs for {len(different)} expressions, {_refs(left.keys['ref_id'][different])}; "
+            f"{both}: {cluster} differs for {len(different)} expressions, {_refs(left.keys['ref_id'][different])}; "
             "evaluate both on the same prepared data"
         )
     if left.mask_area is not None and right.mask_area is not None:
         different = np.flatnonzero(left.mask_area != right.mask_area)
         if len(different):
             raise HarnessError(
-                f"{names}: the true masks differ in size for {len(different)} expressions, "
+                f"{both}: the true masks differ in size for {len(different)} expressions, "
                 f"{_refs(left.keys['ref_id'][different])}; networks of different input size are compared under the "
                 "native protocol"
             )

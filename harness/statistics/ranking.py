@@ -105,6 +105,7 @@ def compare_all(
             seed=seed,
             cluster=cluster,
             confidence=confidence,
+            names=(a, b),
         )
         for a, b in pairs
     ]

@@ -1,13 +1,16 @@
 """The results of a finished training, in the run's folder where the next stages look for them."""
 
+import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from torch import nn
 
 from harness.config import Params
+from harness.errors import HarnessError
 from harness.evaluation import Identity
 from harness.files import atomic_write, read_json, write_json
 from harness.memory import peak_memory
@@ -16,7 +19,7 @@ from harness.provenance import Phases, Session, provenance
 from harness.registry import MODELS
 from harness.training.checkpoint import checkpoint_file, describe_network, last_file, save_checkpoint
 from harness.training.curves import Curves
-from harness.training.plan import Plan
+from harness.training.plan import Plan, resolve_recipe
 from harness.training.recipe import RELEASED
 from harness.training.resume import Checkpoints
 
@@ -94,13 +97,32 @@ def publish(params: Params, name: str, model: nn.Module, checkpoints: Checkpoint
 
 
 def place_in_line(params: Params, name: str) -> str:
-    """ "network 4 of 12, about 6:30 of training left in all", from the runs that this data has trained already."""
+    """ "network 4 of 12, about 6:30 of training left in all", from the runs that this data has trained already.
+
+    The time is left out unless each network that is left has a like that is trained: same model, same recipe.
+    """
     prepared = params.split_file("train").stat().st_mtime
-    others = [params.run_dir(other) / "provenance.json" for other in params.runs if other != name]
-    trained = [path for path in others if path.is_file() and path.stat().st_mtime > prepared]
+    others = {run: params.run_dir(run) / "provenance.json" for run in params.runs if run != name}
+    trained = {
+        run: read_json(path, "harness train")
+        for run, path in others.items()
+        if path.is_file() and path.stat().st_mtime > prepared
+    }
     text = f"network {len(trained) + 1} of {len(params.runs)}"
-    if trained:
-        seconds = [read_json(path, "harness train")["seconds"] for path in trained]
-        left = sum(seconds) / len(seconds) * (len(params.runs) - len(trained))
-        text += f", about {clock(left)} of training left in all"
+    left = [run for run in params.runs if run not in trained and params.runs[run].weights is None]
+    times = [_seconds_like(params, run, trained.values()) for run in left]
+    known = [seconds for seconds in times if seconds is not None]
+    if len(known) == len(times):
+        text += f", about {clock(sum(known))} of training left in all"
     return text
+
+
+def _seconds_like(params: Params, name: str, trained: Collection[dict[str, Any]]) -> float | None:
+    """What the trained networks of a run's model and recipe took in the mean; None where there is none."""
+    try:
+        recipe = json.loads(json.dumps(asdict(resolve_recipe(params, name))))
+    except HarnessError:  # that network's own training says so
+        return None
+    model = Identity.of(params, name).model
+    took = [record["seconds"] for record in trained if (record["model"], record["recipe"]) == (model, recipe)]
+    return sum(took) / len(took) if took else None

@@ -118,13 +118,9 @@ def _pickled(path: Path) -> Any:
                 "If you trust it, open it yourself with torch.load(..., weights_only=False) and save its state dict "
                 "alone: torch.save(checkpoint['model'], ...)"
             ) from None
-        raise HarnessError(
-            f"{path} is no PyTorch checkpoint, or a damaged one ({_line(error)}); {_again(path)}"
-        ) from None
+        raise _damaged(path, error) from None
     except Exception as error:  # a damaged pickle raises whatever its instructions stumble over
-        raise HarnessError(
-            f"{path} is no PyTorch checkpoint, or a damaged one ({_line(error)}); {_again(path)}"
-        ) from None
+        raise _damaged(path, error) from None
 
 
 def require_bounded(path: Path) -> None:
@@ -152,6 +148,12 @@ def _foreign_classes(path: Path) -> list[str]:
             return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
     except Exception:  # it cannot be read at all, for whatever reason: then it is damaged
         return []
+
+
+def _damaged(path: Path, error: Exception) -> HarnessError:
+    # A KeyError is a byte that is no instruction: 101 tells nobody anything.
+    reason = "" if isinstance(error, KeyError) or str(error).isdecimal() else f" ({_line(error)})"
+    return HarnessError(f"{path} is no PyTorch checkpoint, or a damaged one{reason}; {_again(path)}")
 
 
 def _again(path: Path) -> str:

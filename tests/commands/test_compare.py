@@ -10,10 +10,12 @@ from click.testing import CliRunner
 
 from harness.commands.compare import command
 from harness.comparing.sheet import verdict
+from harness.config import load_params
 from harness.errors import HarnessError
 from harness.metrics import METRICS
 from harness.samples import read_samples, write_samples
 from harness.statistics import compare
+from harness.statistics.evaluated import evaluate_command
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "statistics"))
 from sample_tables import copied_profile, evaluated_profile, sample_table, without
@@ -158,6 +160,46 @@ def test_runs_that_are_not_evaluated(params, tmp_path):
     text = " ".join(run(params, "mafn", "rmsin").output.split())
     assert "B rmsin-full, seed 0" in text
     assert "rmsin-full-s1 is not evaluated and left out" in text
+
+
+def test_a_run_without_weights_is_left_to_the_pipeline(params, tmp_path):
+    """Where there is one: in a fresh clone, nothing is trained yet."""
+    params = copied_profile(params, tmp_path, resamples=9)
+    for name in ("mafn-k1-s0", "rmsin-full-s1", "trivial-mean-s0"):
+        without(params, name)
+    (tmp_path / "dvc.yaml").write_text("stages: {}")
+    stage = f"dvc repro {tmp_path}/dvc.yaml:"
+    with pytest.raises(HarnessError) as error:
+        run(params, "mafn", "mafn-k1")
+    assert str(error.value).endswith(f"Run\n  {stage}evaluate@mafn-k1-s0")
+    with pytest.raises(HarnessError) as error:
+        run(params, "mafn", "trivial-mean")
+    assert str(error.value).endswith(f"Run\n  {stage}trivial")
+    text = run(params, "mafn", "rmsin").output.replace(" ", "").replace("\n", "")
+    assert f"`{stage}evaluate@rmsin-full-s1`wouldaddit.".replace(" ", "") in text
+    weights = params.run_dir("mafn-k1-s0") / "weights/model.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"")
+    with pytest.raises(HarnessError, match="\n  harness evaluate --run mafn-k1-s0 --params"):
+        run(params, "mafn", "mafn-k1")
+
+
+def test_of_the_default_profile_the_stage_alone_is_named(monkeypatch, tmp_path):
+    params = load_params(Path(__file__).parents[2] / "params.yaml")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dvc.yaml").write_text("stages: {}")
+    assert evaluate_command(params, "mafn-full-s0") == "dvc repro evaluate@mafn-full-s0"
+    released = params.runs["mafn-full-s0"].model_copy(update={"weights": "mafn.pth"})
+    params = params.model_copy(update={"runs": {"mafn-full-s0": released}})
+    assert evaluate_command(params, "mafn-full-s0").startswith("harness evaluate --weights mafn.pth")
+
+
+def test_a_file_of_another_kind_is_named_before_params_are_missed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine.csv", "text.jpg"):
+        Path(name).write_text("a")
+    result = CliRunner().invoke(command, ["mine.csv", "text.jpg"])
+    assert str(result.exception) == "text.jpg is no file of per-sample results: those end in .parquet or .csv"
 
 
 def test_the_verdict_does_not_overclaim():

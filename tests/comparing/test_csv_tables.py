@@ -41,6 +41,7 @@ def test_identifiers_may_be_text(tmp_path):
         (("30,40", "3.5,40"), r"line 2: intersection is '3\.5'; a whole number is needed"),
         (("0,0,0,y", "0,,0,y"), "line 3: union is ''"),
         (("30,40", "30,forty"), "line 2: union is 'forty'"),
+        ((",", ";"), "has its columns separated by semicolons; a CSV file here has commas"),
         (("image_id", "picture"), r"lacks the column image_id \(or cluster_id\)"),
         (("intersection", "intersections"), "lacks the column intersection. Did you mean 'intersections'"),
         (("\n2,", "\n,"), "line 3: ref_id is empty"),

@@ -130,7 +130,20 @@ def test_out_writes_the_file_or_nothing(files, tmp_path):
     assert run(*files[:2], "--format", "latex", "--out", str(target)).startswith("written: ")
     assert target.read_text().startswith(r"\begin{table}")
     with pytest.raises(HarnessError, match=r"table\.tex"):
-        run(*files[:2], "--out", str(target / "below"))
+        run(*files[:2], "--out", str(target / "below.tex"))
+
+
+def test_the_ending_of_out_chooses_the_format_and_an_unknown_one_is_refused(files, tmp_path):
+    run(*files[:2], "--out", str(tmp_path / "table.MD"))
+    assert (tmp_path / "table.MD").read_text().startswith("### ")
+    run(*files[:2], "--out", str(tmp_path / "table.txt"))
+    assert (tmp_path / "table.txt").read_text().startswith("mini-rrsis, test, resized")
+    run(*files[:2], "--format", "json", "--out", str(tmp_path / "own.foo"))
+    assert json.loads((tmp_path / "own.foo").read_text())["schema_version"]
+    result = CliRunner().invoke(command, [*files[:2], "--out", str(tmp_path / "c.foo")])
+    assert result.exit_code == 2
+    assert "*.txt, *.json, *.md, *.tex, *.html" in " ".join(result.output.replace("│", " ").split())
+    assert not (tmp_path / "c.foo").exists()
 
 
 def test_one_name_is_no_comparison(files):
@@ -159,9 +172,17 @@ def test_what_is_wrong_with_a_file_is_told_with_its_name(files, tmp_path):
         run(files[1], str(tmp_path / "twice.csv"))
     table.drop(index=5).to_csv(tmp_path / "short.csv", index=False)
     with pytest.raises(
-        HarnessError, match="do not hold the same expressions: 1 missing in B \\(ref_id 1005\\)"
+        HarnessError,
+        match=r"A \(rmsin\.parquet\) and B \(short\.csv\) do not hold the same expressions: 1 missing in B",
     ):
         run(files[1], str(tmp_path / "short.csv"))
+    table.drop(columns="area_share").to_csv(tmp_path / "plain.csv", index=False)
+    with pytest.raises(
+        HarnessError, match=r"^plain\.csv lacks the column area_share that --by size needs: .*add it"
+    ):
+        run(files[1], str(tmp_path / "plain.csv"), "--by", "size")
+    with pytest.raises(HarnessError, match="no breakdown by 'sise'"):
+        run(files[1], files[0], "--by", "sise")
 
 
 def test_as_a_process_no_torch_is_imported(files):

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import shutil
 
 import numpy as np
@@ -66,6 +67,7 @@ def test_an_intact_set_has_no_errors(root):
     findings, output = run(root)
     assert {finding["severity"] for finding in findings} <= {"warning"}
     assert "40 images, 40 without near duplicates" in output
+    assert re.search(r"; \d+ categories$", output, re.M)
     assert output.splitlines()[-1].startswith("0 errors")
 
 
@@ -212,6 +214,15 @@ def test_fields_and_order_of_findings(root):
     assert all(list(f) == ["kind", "severity", "split", "file", "id", "message"] for f in findings)
     order = list(KINDS)
     assert [f["kind"] for f in findings] == sorted((f["kind"] for f in findings), key=order.index)
+
+
+def test_one_category_is_told_in_the_singular(root):
+    def one(content):
+        for annotation in content["annotations"]:
+            annotation["categories_id"] = 0
+
+    alter_instances(root, one)
+    assert re.search("; 1 category$", run(root)[1], re.M)
 
 
 def test_output_fits_eighty_columns(root):

@@ -321,6 +321,32 @@ def test_what_the_command_asks_of_the_weights(trained: Params, tmp_path: Path, c
     assert not Path(out).exists(), "what is wrong is found before anything is written"
 
 
+def test_nothing_is_left_of_a_failed_first_call(trained: Params, tmp_path: Path, capsys) -> None:
+    root, out = tmp_path / "raw", tmp_path / "out"
+    root.mkdir()
+    (root / "output_phrase_train.txt").write_text("1 a ship")
+    call = ["evaluate", "--weights", checkpoint_file(trained, "lavt-full-s0"), "--out", out]
+    assert command(*call, "--data", root) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"--data {root} has not the layout rrsis-d: there is no rrsisd/refs(unc).p" in said
+    assert (
+        "Name its layout with --reader (refsegrs, risbench, rrsis-d), or another folder with --data" in said
+    )
+    assert not out.exists()
+    assert command(*call, "--data", root, "--reader", "refsegrs") == 2, "it has no images"
+    assert "or with --data" in " ".join(capsys.readouterr().err.split())
+    assert not out.exists()
+    assert command(*call) == 2
+    assert "name the folder of the data set with --data" in " ".join(capsys.readouterr().err.split())
+
+
+def test_an_untrained_run_names_the_whole_command(trained: Params, capsys) -> None:
+    assert command("evaluate", "--run", "rmsin-s0", "--params", trained.params) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "rmsin-full-s0 is not trained, there is no" in said
+    assert f"`harness train --run rmsin-full-s0 --params {trained.params}` trains it" in said
+
+
 def test_a_profile_keeps_what_its_owner_changed(trained: Params, profile: Path, tmp_path: Path) -> None:
     out = copied(profile, tmp_path)
     content = yaml.safe_load((out / "params.yaml").read_text())

@@ -1,8 +1,12 @@
+import json
+from dataclasses import asdict
+
 import pytest
 from toy import toy_params
 
 from harness.errors import HarnessError
 from harness.training.plan import make_plan, resolve_recipe
+from harness.training.publish import place_in_line
 
 
 def profile(folder, **training):
@@ -51,3 +55,29 @@ def test_processes_that_do_not_divide_the_batch_are_refused(tmp_path):
         HarnessError, match="16 samples does not divide among 3 processes; start one of 1, 2, 4, 8, 16"
     ):
         plan(profile(tmp_path, batch_size=16), world=3)
+
+
+def finished(params, name, seconds, **recipe):
+    record = {
+        "model": name.partition("-")[0],
+        "seconds": seconds,
+        "recipe": asdict(resolve_recipe(params, name)) | recipe,
+    }
+    path = params.run_dir(name) / "provenance.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record))
+
+
+def test_the_time_left_is_told_from_networks_of_the_same_model_and_recipe(tmp_path):
+    params = profile(tmp_path)
+    kept = ("lavt-full-s0", "mafn-full-s0", "mafn-full-s1")
+    params = params.model_copy(update={"runs": {name: params.runs[name] for name in kept}})
+    params.split_file("train").parent.mkdir(parents=True)
+    params.split_file("train").touch()
+    assert place_in_line(params, "mafn-full-s0") == "network 1 of 3"
+    finished(params, "lavt-full-s0", 100)
+    assert place_in_line(params, "mafn-full-s0") == "network 2 of 3", "nothing is known of MAFN"
+    finished(params, "mafn-full-s0", 60)
+    assert place_in_line(params, "mafn-full-s1") == "network 3 of 3, about 1:00 of training left in all"
+    finished(params, "mafn-full-s0", 60, epochs=7)
+    assert place_in_line(params, "mafn-full-s1") == "network 3 of 3", "the epochs were others"

@@ -168,6 +168,12 @@ def test_damaged_files(lavt: torch.nn.Module, tmp_path: Path, content: str, suff
     assert str(file) in str(error.value)
 
 
+def test_a_reason_that_is_a_mere_number_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("hello")  # pickle stumbles over "e", which is 101
+    with pytest.raises(HarnessError, match="or a damaged one; it has 5 bytes"):
+        read_state_dict(tmp_path / "text.jpg")
+
+
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(HarnessError, match=r"none\.pth does not exist"):
         read_state_dict(tmp_path / "none.pth")
