@@ -28,7 +28,7 @@ def command(preset: str, image_size: int | None, params_path: Path) -> None:
     code 1: one of them cannot be built.
     """
     from rich import box
-    from rich.console import Console
+    from rich.console import Console, JustifyMethod
     from rich.progress import track
     from rich.table import Table
 
@@ -56,7 +56,8 @@ def command(preset: str, image_size: int | None, params_path: Path) -> None:
     headings = ("network", "parameters", "of released", "GFLOP", "of released", "computes")
     kept = [column for column in range(len(headings)) if any(row[column] for row in rows)]
     for column in kept:
-        table.add_column(headings[column], justify="right" if 0 < column < 5 else "left", no_wrap=True)
+        justify: JustifyMethod = "right" if 0 < column < 5 else "left"
+        table.add_column(headings[column], justify=justify, no_wrap=column < 5, overflow="fold")
     for row in rows:
         table.add_row(*(row[column] for column in kept))
     console = Console(width=WIDTH, highlight=False)

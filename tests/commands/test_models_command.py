@@ -4,6 +4,7 @@ from click.testing import CliRunner
 from harness.commands.models import command
 from harness.complexity import Complexity, complexity, shown_gflop
 from harness.errors import HarnessError
+from harness.registry import Registry
 
 
 @pytest.mark.big
@@ -51,6 +52,18 @@ def test_every_network_is_given_a_vocabulary(monkeypatch, tmp_path):
         assert "cannot be built: rmsin: no such thing" in result.stderr
         assert " lavt " in result.stdout
         assert result.exit_code == 1
+
+
+def test_a_long_name_of_a_package_does_not_cut_the_figures(monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        "harness.complexity.complexity", lambda *_, **__: Complexity(225_642_362, 374_000_000_000)
+    )
+    monkeypatch.setattr("harness.models.list_models", lambda: ["lavt", "another_network"])
+    monkeypatch.setattr(Registry, "package", lambda *_: "another-package-of-networks")
+    result = CliRunner().invoke(command, ["--params", str(tmp_path / "none.yaml")])
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert result.stdout.count(" 374.0 ") == 2
+    assert "…" not in result.stdout
 
 
 def test_operations_are_shown_with_two_digits_at_least():
