@@ -53,6 +53,12 @@ def complexity(name: str, *, preset: str, image_size: int, options: dict[str, An
     return Complexity(sum(parameter.numel() for parameter in model.parameters()), counter.get_total_flops())
 
 
+def shown_gflop(flops: int) -> str:
+    """GFLOP for a table: 622.5, 0.15, 0.0081."""
+    gflop = flops / 1e9
+    return f"{gflop:,.1f}" if gflop >= 1 else f"{gflop:.2g}"
+
+
 class Unmasked(nn.Module):
     """A BERT that is given no mask: transformers would look at its values, and meta tensors have none."""
 

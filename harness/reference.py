@@ -54,7 +54,10 @@ def configuration_page() -> str:
         "# params.yaml",
         WRITTEN,
         "A profile is one file; every key of it is here. Unknown keys are refused, with the nearest known one. A key "
-        "without a default has to be there. Paths are relative to the project's folder, where every stage runs.",
+        "without a default has to be there. So does every key that dvc.yaml names, as DVC knows no defaults: all of "
+        "the file's first level, `tables.table2` and, under `report`, `html`, `published` and `features`; "
+        "`harness doctor` says which one is missing. Paths are relative to the project's folder, where every stage "
+        "runs.",
         "[The embedded profile](quickstart.md) is `params.yaml`, the paper's `profiles/rrsisd/params.yaml`.",
     ]
     sections: dict[type[BaseModel], str] = {}  # each with the first place where it stands

@@ -52,10 +52,10 @@ class Registry:
         claims = {entry.value: entry for entry in entry_points(group=self.group, name=name)}
         if not claims:
             known = self.names()
-            listed = (
-                ", ".join(known) or f"none; the package declares them under {self.group}, is it installed?"
+            raise HarnessError(
+                f"unknown {self.kind} {name!r}.{suggestion(name, known)} Known: {', '.join(known) or 'none'}. One of "
+                f"another package is known once that is installed: `pip install --editable FOLDER`"
             )
-            raise HarnessError(f"unknown {self.kind} {name!r}.{suggestion(name, known)} Known: {listed}")
         if len(claims) > 1:
             raise HarnessError(
                 f"{self.kind} {name!r} is registered more than once: {', '.join(sorted(claims))}; "

@@ -39,6 +39,11 @@ def test_unknown_name_suggests_a_close_one() -> None:
         MODELS.load("maffn")
 
 
+def test_unknown_name_may_be_one_of_a_package_that_is_not_installed() -> None:
+    with pytest.raises(HarnessError, match=r"unknown data set 'coldset'\..* `pip install --editable FOLDER`"):
+        DATASETS.load("coldset")
+
+
 def test_names_do_not_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registry: Registry) -> None:
     install(tmp_path, "thirdparty_b", "broken = thirdparty_b:build", "import no_such_module_at_all\n")
     monkeypatch.syspath_prepend(tmp_path)
@@ -60,5 +65,5 @@ def test_two_packages_cannot_share_a_name(
 
 
 def test_empty_group_says_that_nothing_is_installed() -> None:
-    with pytest.raises(HarnessError, match="is it installed"):
+    with pytest.raises(HarnessError, match=r"Known: none\. One of another package"):
         Registry("rrsis_harness.nothing", "model").load("lavt")

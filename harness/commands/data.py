@@ -44,8 +44,10 @@ def source(params_path: Path) -> None:
     """Write down what is under data.root; draw or fetch it first if params.yaml says so and it is missing."""
     from harness.config import load_params
     from harness.data.source import find_format, record_source
+    from harness.pipeline_keys import require_written_out
 
     params = load_params(params_path)
+    require_written_out(params_path)
     data = params.data
     if data.synthetic is not None:
         wanted = data.synthetic

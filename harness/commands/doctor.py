@@ -20,7 +20,7 @@ STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 @click.option("--offline", is_flag=True, help="Ask no host on the network.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="Write it, too.")
 def command(params_path: Path, offline: bool, json_path: Path | None) -> None:
-    """Look at this machine with the eyes of a profile: what is ready, what is missing, and the way out.
+    """Check whether this machine can run a profile: what is ready, what is missing, and what to do about it.
 
     Exit code 0: no errors, though there may be warnings. 1: errors. Nothing is changed or fetched.
     """

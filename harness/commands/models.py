@@ -1,5 +1,6 @@
 """`harness models`: the networks, their sizes, and how they stand against the released ones."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from harness.complexity import Complexity
 
 WIDTH = 80
+TRAINED_VOCABULARY = 400  # of the embedded profile: a trained vocabulary is the data set's
 
 
 @click.command(name="models")
@@ -22,33 +24,31 @@ WIDTH = 80
 def command(preset: str, image_size: int | None, params_path: Path) -> None:
     """List the networks with their parameters and operations.
 
-    The networks are the variants of params.yaml and, beside them, every registered model.
+    The networks are the variants of params.yaml and, beside them, every registered model. Exit
+    code 1: one of them cannot be built.
     """
     from rich import box
-    from rich.console import Console
+    from rich.console import Console, JustifyMethod
     from rich.progress import track
     from rich.table import Table
 
-    from harness.complexity import complexity
+    from harness.complexity import complexity, shown_gflop
+    from harness.config import Text
     from harness.errors import HarnessError
 
     side = image_size or (480 if preset == "swin-b" else 96)
+    words = Text().vocab_size if preset == "swin-b" else TRAINED_VOCABULARY
     rows, failed = [], []
     networks = _networks(params_path)
     progress = Console(stderr=True)
     for name, (model, options) in track(networks.items(), "counting", console=progress, transient=True):
-        vocabulary = (
-            {} if preset == "swin-b" else {"vocab_size": 400}
-        )  # a trained vocabulary is the data set's
         try:
-            found = complexity(model, preset=preset, image_size=side, options=vocabulary | options)
+            found = complexity(model, preset=preset, image_size=side, options={"vocab_size": words} | options)
         except HarnessError as error:
             failed.append(f"{name}: {error}")
             continue
         share, work, computes = _against_released(model, preset, options, found, side)
-        gflop = found.flops / 1e9
-        shown = f"{gflop:.1f}" if gflop >= 1 else f"{gflop:.2g}"
-        rows.append((name, f"{found.parameters:,}", share, shown, work, computes))
+        rows.append((name, f"{found.parameters:,}", share, shown_gflop(found.flops), work, computes))
     if not rows:
         raise HarnessError(failed[0])
 
@@ -56,7 +56,8 @@ def command(preset: str, image_size: int | None, params_path: Path) -> None:
     headings = ("network", "parameters", "of released", "GFLOP", "of released", "computes")
     kept = [column for column in range(len(headings)) if any(row[column] for row in rows)]
     for column in kept:
-        table.add_column(headings[column], justify="right" if 0 < column < 5 else "left", no_wrap=True)
+        justify: JustifyMethod = "right" if 0 < column < 5 else "left"
+        table.add_column(headings[column], justify=justify, no_wrap=column < 5, overflow="fold")
     for row in rows:
         table.add_row(*(row[column] for column in kept))
     console = Console(width=WIDTH, highlight=False)
@@ -64,6 +65,8 @@ def command(preset: str, image_size: int | None, params_path: Path) -> None:
     console.print(table)
     for line in failed:
         click.echo(f"cannot be built: {line}", err=True)
+    if failed:
+        sys.exit(1)
 
 
 def _networks(params_path: Path) -> dict[str, tuple[str, dict[str, Any]]]:

@@ -41,12 +41,14 @@ def command(
     """
     from harness.config import load_params
     from harness.files import require_writable, write_json
+    from harness.pipeline_keys import require_written_out
 
     if measured and card_name:
         raise click.UsageError("--measure times this machine; --gpu is for a card that is not here")
     if utilisation is not None and not card_name:
         raise click.UsageError("--utilisation is a share of the peak of a card; name it with --gpu")
     params = load_params(params_path)
+    require_written_out(params_path)
     if json_path is not None:
         require_writable(json_path)
 

@@ -63,6 +63,7 @@ def command(
     training save and leave; the same command goes on.
     """
     from harness.config import load_params
+    from harness.pipeline_keys import require_written_out
     from harness.sweep.pending import chosen_runs
 
     _refuse_foreign_options(launcher == "slurm", {"slots": slots, "devices": devices}, slurm_options)
@@ -71,6 +72,7 @@ def command(
         raise HarnessError(
             f"{params_path} says `params: {params.params}`, and DVC would train what that file says"
         )
+    require_written_out(params_path)
     chosen = chosen_runs(params, names)
     if launcher == "slurm":
         code = _submit(params, chosen, slurm_options, dry=dry)

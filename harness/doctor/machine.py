@@ -43,7 +43,7 @@ def check_gpus(params: Params, memory: int | None) -> list[Check]:
         capability = (gpu.major, gpu.minor)
         free, size = torch.cuda.mem_get_info(place)
         text = f"{gpu.name}, {decimal(size)}, {decimal(free)} free"
-        status, remark, way_out = judge_memory(memory, free, size)
+        status, remark, way_out = judge_memory(memory, free, size, "of tensors")
         if not supports(torch.cuda.get_arch_list(), capability):
             remark = f"; this build of torch has no code for its architecture, {gpu.major}.{gpu.minor}"
             status, way_out = "error", CARDS_OF_BUILDS
@@ -54,11 +54,11 @@ def check_gpus(params: Params, memory: int | None) -> list[Check]:
     return checks
 
 
-def judge_memory(need: int | None, free: float, size: float) -> tuple[Status, str, str]:
-    """What a memory means for tensors of `need` bytes: status, remark, way out."""
+def judge_memory(need: int | None, free: float, size: float, of: str) -> tuple[Status, str, str]:
+    """What a memory means for a need of so many bytes `of` something: status, remark, way out."""
     if need is None:
         return "ok", "", ""
-    remark = f"; the largest network needs {decimal(need)}"
+    remark = f"; training the largest network needs {decimal(need)} {of}"
     if need > size:
         return "error", remark, LESS
     if need > TIGHT * size:
@@ -81,7 +81,8 @@ def check_host(params: Params, memory: int | None) -> list[Check]:
     found = psutil.virtual_memory()
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     need = None if gpus or memory is None else round(memory + SPARE)
-    status, remark, way_out = judge_memory(need, found.available, found.total)
+    process = f"for the process: tensors, and {decimal(round(SPARE))} for libraries"
+    status, remark, way_out = judge_memory(need, found.available, found.total, process)
     checks = [
         Check("memory", status, f"{decimal(found.total)}, {decimal(found.available)} free{remark}", way_out)
     ]

@@ -6,11 +6,12 @@ from pathlib import Path
 from harness.config import Params, load_params
 from harness.doctor.check import Check
 from harness.errors import HarnessError
+from harness.pipeline_keys import unwritten
 from harness.sweep import dvc
 
 
 def check_profile(path: Path) -> tuple[list[Check], Params | None]:
-    """Whether the params file is valid, and names itself and files that exist."""
+    """Whether the params file is valid, has what DVC needs, and names itself and files that exist."""
     try:
         params = load_params(path)
     except HarnessError as error:
@@ -18,6 +19,11 @@ def check_profile(path: Path) -> tuple[list[Check], Params | None]:
     if params.params.resolve() != path.resolve():
         text = f"{path} says `params: {params.params}`, and DVC's stages would read that file"
         return [Check("profile", "error", text, f"write `params: {path}` into it")], params
+    if lacking := unwritten(path):
+        text = f"{path} leaves out {', '.join(lacking)}, which dvc.yaml names; DVC knows no defaults"
+        return [
+            Check("profile", "error", text, "write them out: docs/configuration.md has the values")
+        ], params
     if not params.report.published.is_file():
         text = f"report.published: {params.report.published} does not exist"
         return [Check("profile", "error", text, "run from the project's folder, or name the file")], params

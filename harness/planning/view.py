@@ -7,8 +7,10 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
+from harness.complexity import shown_gflop
 from harness.planning.cards import Card
 from harness.planning.disk import total
+from harness.planning.measuring import SPARE
 from harness.planning.plan import ProfilePlan, Work
 from harness.progress import clock
 
@@ -87,7 +89,7 @@ def _table(plan: ProfilePlan) -> Table:
             f"{work.plan.steps:,}",
             f"{work.images:,}",
             *("" if work.seconds is None else hours(work.seconds).split(" (")[0] for _ in timed),
-            f"{work.counts.flops / 1e9:,.1f}",
+            shown_gflop(work.counts.flops),
             decimal(work.counts.memory),
         )
     return table
@@ -107,6 +109,10 @@ def _print_memory(plan: ProfilePlan, console: Console, card: Card | None) -> Non
         line += f", {share:.0%} of {decimal(round(card.memory))}: {fits}"
         if share > 0.9:
             line += "\n              lower training.micro_batch or set training.activation_checkpointing"
+    else:
+        line += (
+            f"\n              a process without a GPU takes up to {decimal(round(SPARE))} more, for libraries"
+        )
     console.print(line)
 
 

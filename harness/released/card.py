@@ -16,6 +16,7 @@ from harness.errors import HarnessError
 from harness.evaluation import EVALUATED_SPLITS
 from harness.files import read_json, replace_together, sha256_of
 from harness.metrics import METRICS
+from harness.registry import MODELS
 from harness.report.wording import is_rrsisd
 from harness.samples import read_samples
 from harness.statistics.summary import summarize_runs
@@ -119,6 +120,7 @@ def model_card(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    packages = list(dict.fromkeys(("rrsis-harness", MODELS.package(network.model))))
     variant = params.variants[params.runs[name].variant]
     title = TITLES.get(network.model, network.model)
     options = ", ".join(f"{key} {value}" for key, value in variant.options.items())
@@ -130,6 +132,7 @@ def model_card(
     return environment.get_template("card.md.j2").render(
         front=front_matter(params, name, network, results, licence),
         run=name,
+        packages=packages,
         what=f"{title}{f' ({options})' if options else ''}, preset {network.preset}.",
         network=network,
         params=params,

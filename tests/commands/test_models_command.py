@@ -2,8 +2,9 @@ import pytest
 from click.testing import CliRunner
 
 from harness.commands.models import command
-from harness.complexity import complexity
+from harness.complexity import Complexity, complexity, shown_gflop
 from harness.errors import HarnessError
+from harness.registry import Registry
 
 
 @pytest.mark.big
@@ -32,6 +33,41 @@ def test_a_preset_that_no_network_has():
     result = CliRunner().invoke(command, ["--preset", "swin-x"])
     assert isinstance(result.exception, HarnessError)
     assert "unknown preset 'swin-x'; known are swin-b, mini" in str(result.exception)
+
+
+def test_every_network_is_given_a_vocabulary(monkeypatch, tmp_path):
+    given = []
+
+    def counted(name, *, preset, image_size, options):
+        given.append(options["vocab_size"])
+        if name == "rmsin":
+            raise HarnessError("no such thing")
+        return Complexity(1, 1)
+
+    monkeypatch.setattr("harness.complexity.complexity", counted)
+    for preset, size in (("swin-b", 30522), ("mini", 400)):
+        given.clear()
+        result = CliRunner().invoke(command, ["--params", str(tmp_path / "none.yaml"), "--preset", preset])
+        assert set(given) == {size}
+        assert "cannot be built: rmsin: no such thing" in result.stderr
+        assert " lavt " in result.stdout
+        assert result.exit_code == 1
+
+
+def test_a_long_name_of_a_package_does_not_cut_the_figures(monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        "harness.complexity.complexity", lambda *_, **__: Complexity(225_642_362, 374_000_000_000)
+    )
+    monkeypatch.setattr("harness.models.list_models", lambda: ["lavt", "another_network"])
+    monkeypatch.setattr(Registry, "package", lambda *_: "another-package-of-networks")
+    result = CliRunner().invoke(command, ["--params", str(tmp_path / "none.yaml")])
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert result.stdout.count(" 374.0 ") == 2
+    assert "…" not in result.stdout
+
+
+def test_operations_are_shown_with_two_digits_at_least():
+    assert [shown_gflop(n) for n in (622_490_506_520, 150_000_000, 8_100_000)] == ["622.5", "0.15", "0.0081"]
 
 
 def test_operations_of_a_linear_layer_grow_with_the_image():

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 from small_profile import small_profile
 from toy import PROJECT
@@ -82,6 +83,16 @@ def test_a_missing_profile_is_an_error():
     assert "nowhere.yaml does not exist here" in check.text
 
 
+def test_a_key_that_only_dvc_needs_is_named(project, tmp_path):
+    path = tmp_path / "params.yaml"
+    content = yaml.safe_load(path.read_text())
+    del content["evaluation"]
+    path.write_text(yaml.safe_dump(content))
+    (check,), _ = check_profile(path)
+    assert check.status == "error"
+    assert "leaves out evaluation, which dvc.yaml names" in check.text
+
+
 def test_a_check_that_cannot_be_made_is_a_warning_that_says_why():
     def broken() -> list[Check]:
         raise OSError("the driver is asleep")
@@ -125,13 +136,17 @@ def test_a_build_of_torch_has_code_for_some_gpus(architectures, capability, fits
 
 
 def test_memory_is_judged_against_size_and_what_is_free():
-    assert judge_memory(10, free=30, size=40)[0] == "ok"
-    assert judge_memory(50, free=30, size=40)[0] == "error"
-    status, remark, _ = judge_memory(38, free=39, size=40)
+    assert judge_memory(10, free=30, size=40, of="of tensors") == (
+        "ok",
+        "; training the largest network needs 10 bytes of tensors",
+        "",
+    )
+    assert judge_memory(50, free=30, size=40, of="")[0] == "error"
+    status, remark, _ = judge_memory(38, free=39, size=40, of="")
     assert (status, "tight" in remark) == ("warning", True)
-    status, _, way_out = judge_memory(20, free=10, size=40)
+    status, _, way_out = judge_memory(20, free=10, size=40, of="")
     assert (status, "other processes" in way_out) == ("warning", True)
-    assert judge_memory(None, free=0, size=1) == ("ok", "", "")
+    assert judge_memory(None, free=0, size=1, of="") == ("ok", "", "")
 
 
 def test_a_disk_that_is_too_small(tmp_path):

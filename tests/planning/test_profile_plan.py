@@ -106,6 +106,16 @@ def test_the_command_prints_80_columns_and_writes_json(profile, tmp_path):
     assert not profile.out.exists(), "a plan makes nothing"
 
 
+def test_small_numbers_and_what_is_counted_are_shown(profile):
+    plan = plan_profile(profile)
+    shown = run("--params", profile.params).stdout
+    gflop = plan.works["lavt-full"].counts.flops / 1e9
+    assert gflop < 1
+    assert f" {gflop:.2g} " in shown
+    assert "of tensors at most\n              a process without a GPU takes up to 1.5 GB more" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
 def test_without_a_card_there_are_no_hours(profile):
     shown = run("--params", profile.params)
     assert "No hours: name a card" in shown.stdout

@@ -15,6 +15,7 @@ from harness.config import Params
 from harness.errors import HarnessError
 from harness.evaluation import evaluate_run
 from harness.metrics import METRICS
+from harness.registry import Registry
 from harness.released.card import export_run
 from harness.training.loop import train
 from harness.weights import open_network
@@ -96,6 +97,20 @@ def test_the_card_says_where_the_weights_come_from(finished: Params, tmp_path: P
     assert commit[1].startswith(record["commit"] or "not recorded")
     assert ("uncommitted changes" in commit[1]) == bool(record["dirty"])
     assert not re.search(r"\{[{%]", text)
+
+
+@pytest.mark.parametrize(
+    ("package", "said"),
+    [
+        ("rrsis-harness", "With the package `rrsis-harness`:"),
+        ("coldnet", "With the packages `rrsis-harness` and `coldnet`:"),
+    ],
+)
+def test_the_card_names_every_package_that_is_needed(
+    finished: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, said: str
+) -> None:
+    monkeypatch.setattr(Registry, "package", lambda *_: package)
+    assert said in (export_run(finished, RUN, tmp_path / "card") / "README.md").read_text()
 
 
 def test_a_run_that_is_not_finished_is_not_exported(finished: Params, tmp_path: Path) -> None:
