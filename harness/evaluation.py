@@ -40,6 +40,7 @@ from harness.scoring import Scored, score_batch
 from harness.statistics.evaluated import evaluate_command
 from harness.training.checkpoint import build_network, checkpoint_file, last_file, load_checkpoint
 from harness.training.distributed import Ranks, joined
+from harness.training.numerics import set_tf32
 
 EVALUATED_SPLITS = ("val", "test")
 SHUFFLE_SEED = 0  # which sentences go with which images is the same for every run
@@ -119,7 +120,7 @@ def evaluate_run(params: Params, name: str) -> None:
 def measure(
     params: Params, name: str, model: nn.Module, data: Mapping[str, ExpressionDataset], ranks: Ranks
 ) -> Measured:
-    """Evaluate a network on val, test or both, in both protocols; on test with shuffled sentences, too.
+    """Evaluate a network in float32 on val, test or both, in both protocols; on test with shuffled sentences, too.
 
     Args:
         params: the profile: batch size, protocols, loader processes, names.
@@ -131,6 +132,7 @@ def measure(
     Raises:
         HarnessError: a sample cannot be decoded.
     """
+    set_tf32(False)
     tables: dict[str, Tables] = {}
     predictions: list[bytes] = []
     watch = Stopwatch()

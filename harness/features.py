@@ -25,6 +25,7 @@ from harness.released.evaluate import network_dataset
 from harness.stage_maps import STAGES, FeatureMaps, StageMap, spread_over_sizes, write_feature_maps
 from harness.training.checkpoint import build_network, checkpoint_file, load_checkpoint
 from harness.training.distributed import pick_device
+from harness.training.numerics import set_tf32
 from harness.weights import open_network
 
 SPLIT = "test"
@@ -42,6 +43,7 @@ def extract_features(params: Params) -> Path:
     chosen, rule = spread_over_sizes(keys, area_shares(dataset.table), params.report.features)
     variants = tuple(dict.fromkeys(params.tables.table2.rows.values()))
     device = pick_device()
+    set_tf32(False)
     maps: list[StageMap] = []
     gaps = []
     with Progress("features", len(variants), "networks") as progress:

@@ -226,6 +226,16 @@ def save_weights(params, path, *, seed, step):
     save_checkpoint(build_network(params, params.runs[RUN]), path, {"run": RUN, "step": step})
 
 
+def test_a_gpu_would_evaluate_in_float32(profile, monkeypatch):
+    """torch lets convolutions use TF32, and a training in TF32 may have come before in the process."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    torch.set_float32_matmul_precision("high")
+    save_weights(profile, checkpoint_file(profile, RUN), seed=0, step=1)
+    evaluate_run(profile, RUN)
+    assert not torch.backends.cudnn.allow_tf32
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
 def test_metrics_json_is_what_dvc_reads(profile):
     save_weights(profile, last_file(profile, RUN), seed=1, step=2)
     evaluate_run(profile, RUN)

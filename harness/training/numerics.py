@@ -13,17 +13,19 @@ HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def set_numerics(options: Training) -> None:
-    """Set torch's global switches for the precision and determinism of a profile; before anything runs on a GPU.
-
-    torch lets convolutions use TF32 by default; here fp32 means it.
-    """
-    tf32 = options.precision == "tf32"
-    torch.set_float32_matmul_precision("high" if tf32 else "highest")
-    torch.backends.cudnn.allow_tf32 = tf32
+    """Set torch's global switches for the precision and determinism of a profile; before anything runs on a GPU."""
+    set_tf32(options.precision == "tf32")
     if options.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may add in any order
     torch.use_deterministic_algorithms(options.deterministic)
-    torch.backends.cudnn.benchmark = not options.deterministic
+    # Not: cuDNN tries all kernels for every new shape. With it MAFN at full size showed no step within a minute.
+    torch.backends.cudnn.benchmark = False
+
+
+def set_tf32(allowed: bool) -> None:
+    """Let float32 matrix products and convolutions use TF32 on a GPU, or not: torch lets convolutions by default."""
+    torch.set_float32_matmul_precision("high" if allowed else "highest")
+    torch.backends.cudnn.allow_tf32 = allowed
 
 
 def autocast(options: Training, device: torch.device) -> torch.autocast:
