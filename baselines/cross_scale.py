@@ -152,7 +152,7 @@ def average_cells(x: Tensor, height: int, width: int) -> Tensor:
     """Average (B, C, H, W) over a grid of height x width cells: (B, C, height, width).
 
     Where the cells divide H and W, as those of an image of a multiple of 32 pixels do, not by adaptive pooling: its
-    gradient has no deterministic implementation in CUDA. The bits are the same.
+    gradient has no deterministic implementation in CUDA.
     """
     h, w = x.shape[-2:]
     if h % height or w % width:

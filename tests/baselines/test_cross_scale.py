@@ -59,7 +59,7 @@ def test_number_of_tokens_follows_the_grid(grid: tuple[int, int], tokens: int) -
     assert attention(torch.randn(2, 4, *grid)).shape == (2, 4, *grid)
 
 
-@pytest.mark.parametrize("grid", [(3, 2), (6, 8), (1, 1), (12, 8), (5, 3)])
+@pytest.mark.parametrize("grid", [(3, 2), (6, 8), (12, 8), (5, 3)])
 def test_cells_are_averaged_as_by_adaptive_pooling(grid: tuple[int, int]) -> None:
     both = []
     for pool in (lambda x: average_cells(x, *grid), lambda x: F.adaptive_avg_pool2d(x, grid)):

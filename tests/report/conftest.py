@@ -1,6 +1,6 @@
 import pickle
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ from harness.config import Params
 from harness.data.card import figures
 from harness.report import breakdowns, overview, sections
 from harness.report.build import build_single_page, build_site
+from harness.report.inputs import Run
 from harness.report.sections import SECTIONS, read_inputs
 from harness.report.site import Page, render_pages
 
@@ -19,13 +20,22 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 DRAWN: dict[tuple[str, bytes], object] = {}
 
 
+def shown(argument: object) -> object:
+    """An argument of a figure without the folders of its runs, which differ from test to test."""
+    if isinstance(argument, Sequence) and any(isinstance(run, Run) for run in argument):
+        return [
+            (run.name, run.variant, None if run.history is None else run.history.to_csv()) for run in argument
+        ]
+    return argument
+
+
 @pytest.fixture(autouse=True)
 def figures_are_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A figure depends on its arguments alone, and drawing takes most of a build: the next test gets the same one."""
 
     def remember(draw: Callable[..., object]) -> Callable[..., object]:
         def again(*arguments: object, **options: object) -> object:
-            key = draw.__name__, pickle.dumps((arguments, options))
+            key = draw.__name__, pickle.dumps(([*map(shown, arguments)], options))
             if key not in DRAWN:
                 drawn = draw(*arguments, **options)
                 DRAWN[key] = tuple(drawn) if isinstance(drawn, Iterator) else drawn
