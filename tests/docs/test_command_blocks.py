@@ -250,9 +250,8 @@ def environment(project: Path) -> dict[str, str]:
     """Of a block: the copy's code and programs, no hub, no browser of somebody's, a home of its own."""
     home = project.parent / "home"
     home.mkdir(exist_ok=True)
-    known = {
-        name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_", "GIT_"))
-    }
+    foreign = ("PYTEST_", "COV_", "GIT_", "MAKE")
+    known = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     return known | {
         "HOME": str(home),
         "PATH": f"{project}/.venv/bin:{Path(sys.executable).parent}:{os.environ['PATH']}",
