@@ -43,7 +43,8 @@ class ExpressionDataset(Dataset[Sample]):
         max_tokens: length L of a sentence in tokens.
         black_boxes: paint black squares on a share of the images (training only); None for none.
         seed: of the black boxes; the affected images are chosen once, the squares anew every epoch.
-        keep: bytes of decoded images to keep for the epochs to come, in this process; what is beyond is decoded anew.
+        keep: bytes of decoded images and masks to keep for the epochs to come, in this process; what is beyond is
+            decoded anew.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class ExpressionDataset(Dataset[Sample]):
         self.seed = seed
         self.epoch = 0
         self.keep = keep
-        self.kept: dict[int, Image.Image] = {}
+        self.kept: dict[int, tuple[Image.Image | Tensor, Tensor]] = {}
         self.sentences: list[str] = self.table["sentence"].to_pylist()
         encoded = [encode(tokenizer, sentence, max_tokens) for sentence in self.sentences]
         self.input_ids = torch.from_numpy(np.stack([ids for ids, _ in encoded]))
@@ -81,10 +82,11 @@ class ExpressionDataset(Dataset[Sample]):
         return len(self.table)
 
     def __getitem__(self, index: int) -> Sample:
+        image, mask = self.kept.get(index) or self._read(index)
         return {
             "index": index,
-            "image": self.resized_image(index),
-            "mask": torch.from_numpy(self.resized_mask(index)),
+            "image": self._boxed(image, index) if isinstance(image, Image.Image) else image,
+            "mask": mask,
             "input_ids": self.input_ids[index],
             "attention_mask": self.attention_mask[index],
         }
@@ -101,18 +103,30 @@ class ExpressionDataset(Dataset[Sample]):
         self.table = open_split(self.path)  # mapped anew: a worker process is not sent the images
         self.keep, self.kept = 0, {}  # it ends with the epoch
 
-    def native_image(self, index: int) -> Image.Image:
-        """The RGB image at its own size; not to be changed."""
-        if (kept := self.kept.get(index)) is not None:
-            return kept
-        image = self._decode(index)
-        size = 4 * image.width * image.height  # PIL keeps RGB in four bytes a pixel
+    def _read(self, index: int) -> tuple[Image.Image | Tensor, Tensor]:
+        """What is the same in every epoch: the input, or the image that black boxes come onto, and the mask."""
+        image, mask = self.native_image(index), torch.from_numpy(self.resized_mask(index))
+        if self.boxed[index]:
+            read: Image.Image | Tensor = image
+            size = 4 * image.width * image.height  # PIL keeps RGB in four bytes a pixel
+        else:
+            read = resize_image(image, self.image_size)
+            size = read.numel()
+        size += mask.numel()
         if size <= self.keep:
             self.keep -= size
-            self.kept[index] = image
-        return image
+            self.kept[index] = read, mask
+        return read, mask
 
-    def _decode(self, index: int) -> Image.Image:
+    def _boxed(self, image: Image.Image, index: int) -> Tensor:
+        """The input of an image, with black boxes if it is one of those that have them."""
+        if self.black_boxes is not None and self.boxed[index]:
+            rng = np.random.default_rng([self.seed, 1, self.epoch, index])
+            image = paint_black_boxes(image, self.black_boxes, rng)
+        return resize_image(image, self.image_size)
+
+    def native_image(self, index: int) -> Image.Image:
+        """The RGB image at its own size."""
         try:
             image = decode_image(self.table["image"][index].as_py())
             return image if image.mode == "RGB" else image.convert("RGB")
@@ -135,11 +149,7 @@ class ExpressionDataset(Dataset[Sample]):
 
     def resized_image(self, index: int) -> Tensor:
         """The network's input before `normalize`: black boxes, if any, then PIL bilinear, uint8 (3, S, S)."""
-        image = self.native_image(index)
-        if self.black_boxes is not None and self.boxed[index]:
-            rng = np.random.default_rng([self.seed, 1, self.epoch, index])
-            image = paint_black_boxes(image, self.black_boxes, rng)
-        return resize_image(image, self.image_size)
+        return self._boxed(self.native_image(index), index)
 
     def resized_mask(self, index: int) -> np.ndarray:
         """The mask at the network's input size, nearest neighbour, uint8 (S, S)."""

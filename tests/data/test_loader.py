@@ -76,12 +76,20 @@ def test_any_number_of_workers_and_a_resume_give_the_same_tensors(prepared, two_
     assert as_bytes(load(dataset, epoch=1, workers=workers)) == two_epochs[1]
 
 
-@pytest.mark.parametrize("images", [0, 5, 1000])
-def test_images_that_are_kept_give_the_same_tensors(prepared, two_epochs, images):
+WHOLE = (
+    14 * (4 * 64 * 64 + 48 * 48) + 14 * (3 + 1) * 48 * 48
+)  # images that get black boxes, inputs, and all masks
+
+
+@pytest.mark.parametrize(("keep", "kept"), [(0, 0), (WHOLE - 1, 27), (WHOLE, 28), (2**30, 28)])
+def test_what_is_kept_gives_the_same_tensors(prepared, two_epochs, keep, kept):
     """None, some, all of them; black boxes are painted on copies."""
-    dataset = boxed(prepared, keep=images * 4 * 64 * 64)
+    dataset = boxed(prepared, keep=keep)
     assert [as_bytes(load(dataset, epoch=epoch)) for epoch in range(2)] == two_epochs
-    assert len(dataset.kept) == min(images, len(dataset))
+    assert len(dataset.kept) == kept
+    dataset.native_image = dataset.resized_mask = None  # nothing is decoded for what is kept
+    assert kept < 28 or as_bytes(load(dataset, epoch=1)) == two_epochs[1]
+    del dataset.native_image, dataset.resized_mask
     worker = pickle.loads(pickle.dumps(dataset))
     assert worker.kept == {}
     worker[0]
