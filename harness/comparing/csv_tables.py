@@ -18,7 +18,7 @@ WHOLE = ("intersection", "union", "seed", "mask_area")
 REAL = ("area_share", "center_x", "center_y")
 TEXT = ("sentence", "model", "variant", "split", "protocol", "dataset", "category")
 MOST_BYTES = 2**26  # of a file: some 400,000 rows
-MOST_HEADER = 2**16  # bytes; columns cost pandas more than rows
+MOST_HEADER = 2**13  # bytes; columns cost pandas more than rows
 OTHERS = {";": "semicolons", "\t": "tabs", "|": "bars"}  # that spreadsheets write in place of commas
 KNOWN = (*dict.fromkeys((*NEEDED, *CLUSTERS, *WHOLE, *REAL, *TEXT)),)
 
