@@ -81,13 +81,13 @@ def evaluate_weights(request: Request) -> str:
     if held is None or (not held["runs"] and request.data.root is not None):  # before anything is written
         require_data(request.out, request.data)
     request.out.mkdir(parents=True, exist_ok=True)
+    ours = not any(request.out.iterdir())  # all that will be in it
     try:
         with FileLock(request.out / LOCK, blocking=False):
             try:
                 _evaluate(request, network, source, variant, name)
             except HarnessError:
-                held = read_profile(request.out)
-                if held is None or not held["runs"]:
+                if ours:
                     forget_profile(request.out)
                 raise
     except Timeout:

@@ -271,7 +271,7 @@ def prepare_once(params: Params) -> None:
 
 
 def forget_profile(folder: Path) -> None:
-    """Remove a profile without a run and what was made for it; the folder, too, where it holds nothing else."""
+    """Remove what a first evaluation that failed has made in an empty folder, and the folder."""
     for name in ("source", "data", "runs"):
         shutil.rmtree(folder / name, ignore_errors=True)
     for name in (NAME, LOCK):

@@ -340,6 +340,17 @@ def test_nothing_is_left_of_a_failed_first_call(trained: Params, tmp_path: Path,
     assert "name the folder of the data set with --data" in " ".join(capsys.readouterr().err.split())
 
 
+def test_a_failed_first_call_leaves_what_was_in_the_folder(trained: Params, tmp_path: Path) -> None:
+    root, out = tmp_path / "raw", tmp_path / "out"
+    root.mkdir()
+    (root / "output_phrase_train.txt").write_text("1 a ship")
+    (out / "data").mkdir(parents=True)
+    (out / "data/mine.txt").write_text("kept")
+    call = ["evaluate", "--weights", checkpoint_file(trained, "lavt-full-s0"), "--out", out]
+    assert command(*call, "--data", root, "--reader", "refsegrs") == 2
+    assert (out / "data/mine.txt").read_text() == "kept"
+
+
 def test_an_untrained_run_names_the_whole_command(trained: Params, capsys) -> None:
     assert command("evaluate", "--run", "rmsin-s0", "--params", trained.params) == 2
     said = " ".join(capsys.readouterr().err.split())
